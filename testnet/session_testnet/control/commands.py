@@ -1,0 +1,164 @@
+"""The commands that act on a network: the one way in for suites, the command line and the HTTP interface."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from session_protocol.errors import ProtocolError
+from session_testnet.engines.base import EngineError
+from session_testnet.faults import FaultError
+from session_testnet.network import Network, NetworkError
+
+Params = Mapping[str, Any]
+Command = Callable[[Network, Params], Awaitable[Any]]
+
+
+class ControlError(Exception):
+    """Say why a command was not carried out, and how to mend it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Take one sentence of what went wrong and, where there is one, a hint."""
+        super().__init__(message)
+        self.hint = hint
+
+
+async def execute(network: Network, command: str, params: Params) -> Any:
+    """Carry out a command and return its result as JSON values; raise ControlError for anything wrong."""
+    try:
+        carry_out = COMMANDS[command]
+    except KeyError:
+        raise ControlError(f"there is no command {command!r}", f"commands: {', '.join(COMMANDS)}") from None
+    try:
+        return await carry_out(network, params)
+    except (EngineError, FaultError, NetworkError) as error:
+        raise ControlError(str(error), error.hint) from error
+    except ProtocolError as error:
+        raise ControlError(f"{command}: {error}") from error
+
+
+def _text(params: Params, name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlError(f"the parameter {name!r} must be a text, not {value!r}")
+    return value
+
+
+def _integer(params: Params, name: str, default: int | None = None) -> int:
+    value = params.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ControlError(f"the parameter {name!r} must be a whole number, not {value!r}")
+    return value
+
+
+async def _state(network: Network, _params: Params) -> Any:
+    return network.state()
+
+
+async def _nodes(network: Network, _params: Params) -> Any:
+    return [network.node_status(name) for name in network.node_names()]
+
+
+async def _node(network: Network, params: Params) -> Any:
+    return network.node_status(_text(params, "node"))
+
+
+async def _act(network: Network, params: Params) -> Any:
+    name = _text(params, "node")
+    await network.act_on_node(_text(params, "verb"), name)
+    return network.node_status(name)
+
+
+async def _swarm(network: Network, params: Params) -> Any:
+    return network.swarm_of(_text(params, "account_id"))
+
+
+async def _clock(network: Network, _params: Params) -> Any:
+    return {"now_ms": network.clock.now_ms(), "offset_ms": network.clock.offset_ms}
+
+
+async def _clock_move(network: Network, params: Params) -> Any:
+    network.clock.move(_integer(params, "ms"))
+    network.trace.record("clock", None, offset_ms=network.clock.offset_ms)
+    return await _clock(network, params)
+
+
+async def _clock_skew(network: Network, params: Params) -> Any:
+    node, offset_ms = _text(params, "node"), _integer(params, "ms")
+    network.engine.skew_clock(node, offset_ms)
+    network.trace.record("clock", node, offset_ms=offset_ms)
+    return {"node": node, "offset_ms": offset_ms}
+
+
+async def _faults_add(network: Network, params: Params) -> Any:
+    rule = params.get("rule")
+    if not isinstance(rule, Mapping):
+        raise ControlError(
+            "the parameter 'rule' must be an object", 'for example {"node": "*", "action": "delay"}'
+        )
+    return {"id": network.add_fault(rule)}
+
+
+async def _faults_list(network: Network, _params: Params) -> Any:
+    return network.faults.list()
+
+
+async def _faults_clear(network: Network, params: Params) -> Any:
+    rule_id = params.get("id")
+    if rule_id is not None and not isinstance(rule_id, str):
+        raise ControlError("the parameter 'id' must be the id of a fault rule")
+    network.faults.clear(rule_id)
+    return {}
+
+
+async def _trace(network: Network, params: Params) -> Any:
+    kind = params.get("kind")
+    if kind is not None and not isinstance(kind, str):
+        raise ControlError("the parameter 'kind' must be the name of a kind of event")
+    return network.trace.events(
+        since=_integer(params, "since", 0), limit=_integer(params, "limit", 20_000), kind=kind
+    )
+
+
+async def _trace_last(network: Network, _params: Params) -> Any:
+    return network.trace.last_seq
+
+
+async def _logs(network: Network, params: Params) -> Any:
+    node = params.get("node")
+    if node is not None and node not in network.logs.names() and node not in network.node_names():
+        raise ControlError(f"there is no log of {node!r}", f"logs: {', '.join(network.logs.names())}")
+    return network.logs.lines(node, tail=_integer(params, "tail", 200))
+
+
+async def _storage_rpc(network: Network, params: Params) -> Any:
+    arguments = params.get("params", {})
+    if not isinstance(arguments, Mapping):
+        raise ControlError("the parameter 'params' must be an object")
+    return await network.storage_rpc(_text(params, "node"), _text(params, "method"), arguments)
+
+
+async def _stored_messages(network: Network, params: Params) -> Any:
+    return list(
+        network.stored_messages(
+            _text(params, "node"), _text(params, "account_id"), _integer(params, "namespace", 0)
+        )
+    )
+
+
+COMMANDS: Mapping[str, Command] = {
+    "state": _state,
+    "nodes": _nodes,
+    "node": _node,
+    "node.act": _act,
+    "swarm": _swarm,
+    "clock": _clock,
+    "clock.move": _clock_move,
+    "clock.skew": _clock_skew,
+    "faults.add": _faults_add,
+    "faults.list": _faults_list,
+    "faults.clear": _faults_clear,
+    "trace": _trace,
+    "trace.last": _trace_last,
+    "logs": _logs,
+    "storage.rpc": _storage_rpc,
+    "storage.messages": _stored_messages,
+}

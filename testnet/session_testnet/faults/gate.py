@@ -1,0 +1,221 @@
+"""Apply fault rules to what storage nodes are asked and to what they answer."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pybase64
+
+from session_protocol.accounts import account_bytes
+from session_protocol.errors import InvalidId
+from session_testnet.faults.rules import FaultBook, FaultRule, Strike
+from session_testnet.services.storage.results import RpcResult
+from session_testnet.trace import Trace
+
+# How long "hang" keeps a client waiting that does not leave: longer than any client's own patience.
+HANG_LIMIT_S = 300.0
+
+SwarmAnswer = Callable[[str, str], Mapping[str, Any]]
+SetSkew = Callable[[str, int], None]
+Sleep = Callable[[float], Awaitable[object]]
+
+# The texts that nodes send with a status, where they do not depend on the method (storage-rpc §2.1, §8).
+_TEXTS: Mapping[int, str] = {
+    400: "invalid request: refused by a fault rule",
+    403: "Forbidden: refused by a fault rule",
+    404: "Not Found",
+    410: "long polling is no longer supported, client upgrade required",
+    413: "Request body too large",
+    429: "Too Many Requests\n",
+    500: "request failed",
+    502: "oxend returned unparsable data",
+    503: "Service node is not ready: not done syncing\n",
+    504: "Request time out",
+}
+# Methods that name an account and answer for any: no node refuses them as the wrong swarm (storage-rpc §8).
+_ANSWERED_FOR_ANY_ACCOUNT = frozenset({"get_swarm", "get_snodes_for_pubkey"})
+# The word that a method's 401 text begins with, where it is not the method's name (storage-rpc §6.3).
+_SIGNATURE_TEXTS: Mapping[str, str] = {
+    "delete": "delete_msgs signature verification failed",
+    "expire": "expire: signature verification failed",
+}
+# The same for a clock that is wrong (storage-rpc §10).
+_CLOCK_TEXTS: Mapping[str, str] = {
+    "store": "Timestamp error: check your clock",
+    "expire_all": "expire_all timestamp should be >= current time",
+}
+
+
+class RuleGate:
+    """Stand between a storage node and its clients and let the rules of a book strike.
+
+    ``swarm_answer(node_name, account)`` gives the body of a 421, the account's real swarm;
+    ``set_skew(node_name, offset_ms)`` sets a node's clock. Every strike is traced as an event of kind
+    ``fault``.
+    """
+
+    def __init__(
+        self,
+        book: FaultBook,
+        trace: Trace,
+        swarm_answer: SwarmAnswer,
+        set_skew: SetSkew | None = None,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        hang_limit_s: float = HANG_LIMIT_S,
+    ) -> None:
+        self._book = book
+        self._trace = trace
+        self._swarm_answer = swarm_answer
+        self._set_skew = set_skew
+        self._sleep = sleep
+        self._hang_limit_s = hang_limit_s
+        # The rule that has set a node's clock, by node name.
+        self._skewed: dict[str, str] = {}
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """End all hanging and delaying, so that a network can end at once."""
+        self._closed.set()
+
+    async def connection(self, node_name: str, path: str) -> bool:
+        """Let rules for a path strike before a request is read; False closes the connection, unanswered."""
+        for strike in self._book.strikes(("delay", "hang", "drop"), node_name, path=path):
+            self._record(strike, node_name, path=path)
+            match strike.rule.action:
+                case "delay":
+                    await self._wait(strike.rule.delay_ms / 1000)
+                case "hang":
+                    await self._wait(self._hang_limit_s)
+                    return False
+                case "drop":
+                    return False
+        return True
+
+    async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
+        """Let rules strike before a node acts; a result is answered in place of acting."""
+        self._skew(node_name)
+        account = _account(params)
+
+        def possible(rule: FaultRule) -> bool:
+            """Leave requests without an account alone where the fault is a 421: there is no swarm to name."""
+            if rule.action == "wrong_swarm" and method in _ANSWERED_FOR_ANY_ACCOUNT and not rule.methods:
+                return False
+            return account is not None or (rule.action != "wrong_swarm" and rule.status != 421)
+
+        actions = ("delay", "hang", "status", "wrong_swarm")
+        for strike in self._book.strikes(actions, node_name, method=method, possible=possible):
+            match strike.rule.action:
+                case "delay":
+                    self._record(strike, node_name, method=method, delay_ms=strike.rule.delay_ms)
+                    await self._wait(strike.rule.delay_ms / 1000)
+                case "hang":
+                    self._record(strike, node_name, method=method)
+                    await self._wait(self._hang_limit_s)
+                    return RpcResult(504, _TEXTS[504])
+                case "status":
+                    status = strike.rule.status or 500
+                    self._record(strike, node_name, method=method, status=status)
+                    return self._refusal(node_name, method, account, status)
+                case "wrong_swarm":
+                    self._record(strike, node_name, method=method, status=421)
+                    return self._refusal(node_name, method, account, 421)
+        return None
+
+    def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
+        """Let rules change the messages of an answer; the given result is left as it is."""
+        messages = result.body.get("messages") if isinstance(result.body, Mapping) else None
+        if result.status != 200 or not isinstance(messages, list) or not messages:
+            return result
+        changed: list[Any] = messages
+        for strike in self._book.strikes(("duplicate", "reorder", "corrupt"), node_name, method=method):
+            self._record(strike, node_name, method=method, messages=len(changed))
+            match strike.rule.action:
+                case "duplicate":
+                    changed = [message for message in changed for _ in range(2)]
+                case "reorder":
+                    changed = _reordered(changed, strike.rng)
+                case "corrupt":
+                    changed = [_corrupted(message, strike.rng) for message in changed]
+        if changed is messages:
+            return result
+        return RpcResult(result.status, {**result.body, "messages": changed})
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait that long, or until the gate is closed."""
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._closed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _refusal(self, node_name: str, method: str, account: str | None, status: int) -> RpcResult:
+        """Return the answer that a node gives with a status."""
+        if status == 421 and account is not None:
+            return RpcResult(421, dict(self._swarm_answer(node_name, account)))
+        if status == 401:
+            return RpcResult(401, _SIGNATURE_TEXTS.get(method, f"{method} signature verification failed"))
+        if status == 406:
+            return RpcResult(406, _CLOCK_TEXTS.get(method, f"{method} timestamp too far from current time"))
+        return RpcResult(status, _TEXTS[status])
+
+    def _skew(self, node_name: str) -> None:
+        """Set a node's clock while a rule says so, and back to the network's when no rule does any more."""
+        if self._set_skew is None:
+            return
+        strike = self._book.first(("clock_skew",), node_name)
+        skewing = strike.rule.id if strike else None
+        if skewing == self._skewed.get(node_name):
+            return
+        self._set_skew(node_name, strike.rule.offset_ms if strike else 0)
+        if strike:
+            self._skewed[node_name] = strike.rule.id
+            self._record(strike, node_name, offset_ms=strike.rule.offset_ms)
+        else:
+            del self._skewed[node_name]
+
+    def _record(self, strike: Strike, node_name: str, **more: Any) -> None:
+        rule = strike.rule
+        self._trace.record("fault", node_name, rule=rule.id, action=rule.action, use=strike.number, **more)
+
+
+def _account(params: Mapping[str, Any]) -> str | None:
+    """Return the account that a request names, or None for none or one that the node refuses itself."""
+    account = params.get("pubkey", params.get("pubKey"))
+    if not isinstance(account, str):
+        return None
+    try:
+        account_bytes(account)
+    except InvalidId:
+        return None
+    return account
+
+
+def _reordered(messages: list[Any], rng: random.Random) -> list[Any]:
+    """Return messages in an order that differs from the given one, if there are two."""
+    if len(messages) < 2:
+        return list(messages)
+    order = list(range(len(messages)))
+    rng.shuffle(order)
+    if order == sorted(order):
+        order.append(order.pop(0))
+    return [messages[index] for index in order]
+
+
+def _corrupted(message: Any, rng: random.Random) -> Any:
+    """Return a message with one bit of its data flipped; the data is bytes or, for JSON, base64."""
+    data = message.get("data") if isinstance(message, Mapping) else None
+    if isinstance(data, bytes) and data:
+        return {**message, "data": _flipped(data, rng)}
+    if isinstance(data, str) and data:
+        return {**message, "data": pybase64.b64encode(_flipped(pybase64.b64decode(data), rng)).decode()}
+    return message
+
+
+def _flipped(data: bytes, rng: random.Random) -> bytes:
+    bit = rng.randrange(len(data) * 8)
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)

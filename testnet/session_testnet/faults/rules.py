@@ -1,0 +1,309 @@
+"""Fault rules as data: which node, which requests, what goes wrong, how often."""
+
+import difflib
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+EVERY_NODE = "*"
+
+# What each action does, for listings and messages.
+ACTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "status": "answer with this status instead of acting",
+        "delay": "wait before acting",
+        "drop": "close the connection without an answer",
+        "hang": "never answer",
+        "duplicate": "return each message twice",
+        "reorder": "return messages in another order",
+        "corrupt": "flip one bit of each returned message",
+        "wrong_swarm": "answer 421 with the right swarm, as a node that has just left it",
+        "clock_skew": "set the node's clock ahead or back",
+    }
+)
+# Statuses that a storage node answers (storage-rpc §8, onion-requests §5).
+STATUSES = (400, 401, 403, 404, 406, 410, 413, 421, 429, 500, 502, 503, 504)
+PATHS = ("/storage_rpc/v1", "/onion_req/v2", "/ping_test/v1", "/get_stats/v1")
+# Actions that change the messages of an answer; only these requests return messages.
+ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt"})
+MESSAGE_METHODS = ("retrieve",)
+
+_MAX_DELAY_MS = 10 * 60 * 1000
+_MAX_OFFSET_MS = 100 * 365 * 24 * 3600 * 1000
+
+# Which actions take a key that not every action takes.
+_KEYS_OF_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "status": frozenset({"status"}),
+        "delay_ms": frozenset({"delay"}),
+        "offset_ms": frozenset({"clock_skew"}),
+        "methods": frozenset(ACTIONS) - {"drop", "clock_skew"},
+        "paths": frozenset({"delay", "drop", "hang"}),
+    }
+)
+_NEEDED_KEYS: Mapping[str, str] = MappingProxyType(
+    {"status": "status", "delay": "delay_ms", "clock_skew": "offset_ms"}
+)
+
+
+class FaultError(ValueError):
+    """Say which key of a fault rule is wrong and what it takes."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} ({self.hint})" if self.hint else str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    """One fault.
+
+    ``node`` is a name or "*". ``methods`` limits it to RPC methods and ``paths`` to HTTP paths, empty means
+    all; ``times`` limits how often it strikes, None means always; ``probability`` is the chance that it
+    strikes a request that it fits. ``delay_ms`` belongs to "delay", ``offset_ms`` to "clock_skew", ``status``
+    to "status". All chance comes from ``seed``.
+    """
+
+    action: str
+    id: str = ""
+    node: str = EVERY_NODE
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    status: int | None = None
+    times: int | None = None
+    delay_ms: int = 0
+    offset_ms: int = 0
+    probability: float = 1.0
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "FaultRule":
+        """Read a rule from JSON values. FaultError names the key that is wrong and what it takes."""
+        for key in data:
+            if key not in _PARSERS:
+                raise FaultError(f"a fault rule has no key {key!r}", _nearest(str(key), list(_PARSERS)))
+        if data.get("action") is None:
+            raise FaultError("the fault rule has no action", f"actions: {', '.join(ACTIONS)}")
+        values = {key: _PARSERS[key](key, value) for key, value in data.items() if value is not None}
+        rule = cls(**values)
+        for key, value in values.items():
+            takers = _KEYS_OF_ACTIONS.get(key)
+            if takers is not None and rule.action not in takers and value:
+                raise FaultError(
+                    f"the action {rule.action!r} takes no {key!r}",
+                    f"actions that do: {', '.join(sorted(takers))}",
+                )
+        needed = _NEEDED_KEYS.get(rule.action)
+        if needed is not None and needed not in values:
+            raise FaultError(f"the action {rule.action!r} needs {needed!r}", _EXAMPLES[rule.action])
+        if rule.methods and rule.paths:
+            raise FaultError(
+                "a fault rule takes either 'methods' or 'paths'", "a path is met before a method is known"
+            )
+        if rule.action in ANSWER_ACTIONS and not set(rule.methods) <= set(MESSAGE_METHODS):
+            raise FaultError(
+                f"the action {rule.action!r} changes returned messages",
+                "only the method 'retrieve' returns messages",
+            )
+        return rule
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rule as JSON values, without keys at their default; ``parse`` reads it back."""
+        shown: dict[str, Any] = {"id": self.id, "node": self.node, "action": self.action}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in shown and value != field.default:
+                shown[field.name] = list(value) if isinstance(value, tuple) else value
+        return shown
+
+    def fits(self, node: str, *, method: str | None = None, path: str | None = None) -> bool:
+        """Tell whether a rule concerns an RPC method, or a path before the method is known."""
+        if self.node not in (EVERY_NODE, node):
+            return False
+        if path is not None:
+            return not self.methods and (path in self.paths if self.paths else self.action == "drop")
+        return not self.paths and (not self.methods or method in self.methods)
+
+
+@dataclass(slots=True)
+class _Entry:
+    rule: FaultRule
+    rng: random.Random
+    used: int = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.rule.times is not None and self.used >= self.rule.times
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One use of a rule, with the chance that belongs to this use."""
+
+    rule: FaultRule
+    rng: random.Random
+    number: int
+
+
+class FaultBook:
+    """Hold the rules of one network in the order of their adding; safe to use from several threads."""
+
+    def __init__(self, seed: str = "0") -> None:
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._count = 0
+
+    def add(self, rule: FaultRule | Mapping[str, Any]) -> str:
+        """Add a rule and return its id, which the book gives when the rule has none."""
+        parsed = rule if isinstance(rule, FaultRule) else FaultRule.parse(rule)
+        with self._lock:
+            self._count += 1
+            rule_id = parsed.id or f"fault-{self._count}"
+            if rule_id in self._entries:
+                raise FaultError(
+                    f"there is already a fault rule {rule_id!r}", "leave the id out, or clear that rule"
+                )
+            seeded = random.Random(f"{self._seed} {parsed.seed} {rule_id}")  # noqa: S311 - repeatable chance
+            self._entries[rule_id] = _Entry(replace(parsed, id=rule_id), seeded)
+        return rule_id
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Return all rules as JSON values, with how often each was ``used``."""
+        with self._lock:
+            return [{**entry.rule.as_dict(), "used": entry.used} for entry in self._entries.values()]
+
+    def clear(self, rule_id: str | None = None) -> None:
+        """Remove one rule, or all; FaultError when there is none of this id."""
+        with self._lock:
+            if rule_id is None:
+                self._entries.clear()
+            elif self._entries.pop(rule_id, None) is None:
+                raise FaultError(
+                    f"there is no fault rule {rule_id!r}", f"rules: {', '.join(self._entries) or 'none'}"
+                )
+
+    def strikes(
+        self,
+        actions: Sequence[str],
+        node: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        possible: Callable[[FaultRule], bool] | None = None,
+    ) -> Iterator[Strike]:
+        """Yield the uses of all rules with these actions that strike a request; each is counted as it comes.
+
+        A rule that is not ``possible`` for this request is passed over without being counted.
+        """
+        for entry in self._candidates(actions):
+            if not entry.rule.fits(node, method=method, path=path) or (possible and not possible(entry.rule)):
+                continue
+            with self._lock:
+                if entry.spent or self._entries.get(entry.rule.id) is not entry:
+                    continue
+                if entry.rule.probability < 1 and entry.rng.random() >= entry.rule.probability:
+                    continue
+                entry.used += 1
+                # A generator of its own for each use: requests that run at the same time do not mix their
+                # chance.
+                chance = random.Random(entry.rng.getrandbits(64))  # noqa: S311 - repeatable chance
+                strike = Strike(entry.rule, chance, entry.used)
+            yield strike
+
+    def first(self, actions: Sequence[str], node: str) -> Strike | None:
+        """Return the first use by rules with these actions that concerns a node; only that one is counted."""
+        return next(self.strikes(actions, node), None)
+
+    def _candidates(self, actions: Sequence[str]) -> Sequence[_Entry]:
+        if not self._entries:
+            return ()
+        with self._lock:
+            return [entry for entry in self._entries.values() if entry.rule.action in actions]
+
+
+def _nearest(word: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed)}"
+
+
+def _action(key: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in ACTIONS:
+        raise FaultError(f"{key} cannot be {value!r}", _nearest(str(value), list(ACTIONS)))
+    return value
+
+
+def _word(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 100:
+        raise FaultError(f"{key} cannot be {_shown(value)}", "takes a text of 1 to 100 characters")
+    return value
+
+
+def _methods(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+        raise FaultError(
+            f"{key} cannot be {_shown(value)}", 'takes a list of RPC methods, like ["store", "retrieve"]'
+        )
+    return tuple(value)
+
+
+def _paths(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(item in PATHS for item in value):
+        raise FaultError(f"{key} cannot be {_shown(value)}", f"takes a list of: {', '.join(PATHS)}")
+    return tuple(value)
+
+
+def _status(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in STATUSES:
+        raise FaultError(f"{key} cannot be {_shown(value)}", f"takes one of: {', '.join(map(str, STATUSES))}")
+    return value
+
+
+def _number(low: int, high: int, what: str) -> Callable[[str, Any], int]:
+    def parse(key: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise FaultError(f"{key} cannot be {_shown(value)}", f"takes {what} from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _probability(key: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise FaultError(f"{key} cannot be {_shown(value)}", "takes a number from 0 to 1")
+    return float(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
+    {
+        "id": _word,
+        "node": _word,
+        "action": _action,
+        "methods": _methods,
+        "paths": _paths,
+        "status": _status,
+        "times": _number(1, 10**9, "a count"),
+        "delay_ms": _number(0, _MAX_DELAY_MS, "milliseconds"),
+        "offset_ms": _number(-_MAX_OFFSET_MS, _MAX_OFFSET_MS, "milliseconds"),
+        "probability": _probability,
+        "seed": _number(-(2**63), 2**63, "a whole number"),
+    }
+)
+_EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "status": 'for example {"action": "status", "status": 503}',
+        "delay": 'for example {"action": "delay", "delay_ms": 500}',
+        "clock_skew": 'for example {"action": "clock_skew", "node": "node-01", "offset_ms": 120000}',
+    }
+)

@@ -1,0 +1,244 @@
+"""A whole network: a topology, an engine that runs it, one clock, one trace, one set of faults."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from session_protocol.accounts import account_bytes
+from session_testnet.clock import Clock
+from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
+from session_testnet.engines.embedded import EmbeddedEngine
+from session_testnet.faults import FaultBook, FaultRule
+from session_testnet.logs import LogBook
+from session_testnet.readiness import wait_until_ready
+from session_testnet.topology import Topology
+from session_testnet.trace import Trace
+
+ENGINES = ("embedded",)
+STATE_SCHEMA = 1
+
+
+class NetworkError(Exception):
+    """Say what a network could not do, and how to mend it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Take one sentence of what went wrong and, where there is one, a hint."""
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How a network is run, apart from what it consists of.
+
+    ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
+    chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
+    """
+
+    engine: str = "embedded"
+    data_dir: Path | None = None
+    log_dir: Path | None = None
+    advertise_ip: str | None = None
+    registry_port: int = 0
+    gateway_port: int = 0
+    ready_deadline_s: float = 30.0
+
+
+class Network:
+    """Run a network inside the calling event loop and act on it.
+
+    Made with :meth:`start`; synchronous callers use a handle (:mod:`session_testnet.control.handles`)
+    instead.
+    """
+
+    def __init__(self, topology: Topology, options: NetworkOptions) -> None:
+        """Prepare the shared parts; nothing listens yet."""
+        if options.engine not in ENGINES:
+            raise NetworkError(
+                f"the engine {options.engine!r} is not available", f"available engines: {', '.join(ENGINES)}"
+            )
+        self.topology = topology
+        self.options = options
+        self.clock = Clock()
+        self.trace = Trace(self.clock)
+        self.logs = LogBook(options.log_dir)
+        self.faults = FaultBook(topology.seed)
+        self.engine = EmbeddedEngine(
+            topology,
+            options=EngineOptions(
+                data_dir=options.data_dir,
+                advertise_ip=options.advertise_ip,
+                registry_port=options.registry_port,
+                gateway_port=options.gateway_port,
+            ),
+            clock=self.clock,
+            trace=self.trace,
+            logs=self.logs,
+            faults=self.faults,
+        )
+        self._closed = False
+
+    @classmethod
+    async def start(cls, topology: Topology, options: NetworkOptions | None = None) -> "Network":
+        """Start a network and wait until a message could travel through it.
+
+        Raise :class:`NetworkError`, or an endpoint's own error, when it cannot start; nothing is left behind
+        then.
+        """
+        network = cls(topology, options or NetworkOptions())
+        try:
+            _prepare_directory(network.options.data_dir)
+            _prepare_directory(network.options.log_dir)
+            await network.engine.start()
+            endpoints = network.engine.endpoints
+            await wait_until_ready(
+                f"http://{endpoints.registry_http.inner}",
+                # Under somebody else's address (an emulator's view of this machine) nodes cannot be asked
+                # from here.
+                nodes=[node.advertised for node in endpoints.nodes.values() if node.advertised == node.inner],
+                deadline_s=network.options.ready_deadline_s,
+                logs=network.logs,
+                seed=topology.seed,
+            )
+        except BaseException:
+            await network.aclose()
+            raise
+        return network
+
+    @property
+    def registry_url(self) -> str:
+        """Return the URL that clients bootstrap from."""
+        return f"http://{self.engine.endpoints.registry_http.advertised}"
+
+    def state(self) -> dict[str, Any]:
+        """Describe the network as its state file does, without the part about its control interface."""
+        endpoints = self.engine.endpoints
+        community, files = self.engine.community, self.engine.files
+        community_url = f"http://{endpoints.community.advertised}"
+        return {
+            "schema": STATE_SCHEMA,
+            "name": self.topology.name,
+            "engine": self.engine.name,
+            "seed": self.topology.seed,
+            "pid": os.getpid(),
+            "registry": {
+                "url": self.registry_url,
+                "https_url": f"https://{endpoints.registry_https.advertised}",
+            },
+            "nodes": [self._node_state(name) for name in endpoints.nodes],
+            "community": {
+                "url": community_url,
+                "public_key": community.public_key,
+                "rooms": [
+                    {"token": room.token, "join_url": community.join_url(community_url, room.token)}
+                    for room in self.topology.rooms
+                ],
+            },
+            "files": {
+                "url": f"http://{endpoints.files.advertised}",
+                "pubkey_ed25519": files.ed25519_pk,
+                "pubkey_x25519": files.public_key,
+            },
+            "gateway": {"url": f"http://{endpoints.gateway.advertised}"},
+        }
+
+    def _node_state(self, name: str) -> dict[str, Any]:
+        info = self.engine.registry.snapshot().by_name(name)
+        return {
+            "name": name,
+            "ip": info.ip,
+            "https_port": info.https_port,
+            "pubkey_ed25519": info.ed25519_pk,
+            "pubkey_x25519": info.x25519_pk,
+            # Hex text: a swarm id exceeds what JSON numbers keep exactly (network §3.1).
+            "swarm_id": f"{info.swarm_id:x}",
+        }
+
+    def node_names(self) -> list[str]:
+        """Return the names of all storage nodes, in the topology's order."""
+        return [spec.name for spec in self.topology.nodes]
+
+    def node_status(self, name: str) -> dict[str, Any]:
+        """Return a node's state-file entry and where it stands."""
+        status = self.engine.node_status(name)
+        skew_ms = self.engine.clock_skew(name)
+        return {**self._node_state(name), "status": status.value, "clock_skew_ms": skew_ms}
+
+    async def act_on_node(self, verb: str, name: str) -> NodeStatus:
+        """Carry out ``stop``, ``start``, ``pause``, ``resume`` or ``restart`` on a node."""
+        match verb:
+            case "stop":
+                await self.engine.stop_node(name)
+            case "start":
+                await self.engine.start_node(name)
+            case "restart":
+                await self.engine.stop_node(name)
+                await self.engine.start_node(name)
+            case "pause":
+                await self.engine.pause_node(name)
+            case "resume":
+                await self.engine.resume_node(name)
+            case _:
+                raise EngineError(verb, name, f"the engine {self.engine.name} does not offer this")
+        self.trace.record("node", name, verb=verb)
+        return self.engine.node_status(name)
+
+    def swarm_of(self, account_id: str) -> list[str]:
+        """Return the names of the nodes that keep an account's messages (network §6)."""
+        _, members = self.engine.registry.snapshot().swarm_of(account_bytes(account_id))
+        return [member.name for member in members]
+
+    async def storage_rpc(self, node: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a node as a client would, without a socket; return status and body."""
+        result = await self.engine.node_service(node).rpc(method, dict(params))
+        return {"status": result.status, "body": result.body}
+
+    def stored_messages(self, node: str, account_id: str, namespace: int) -> Sequence[Mapping[str, Any]]:
+        """Return what a node holds of a mailbox, oldest first, as ``retrieve`` would list it."""
+        return self.engine.node_service(node).stored_messages(account_bytes(account_id), namespace)
+
+    def add_fault(self, rule: Mapping[str, Any]) -> str:
+        """Add a fault rule; return its id."""
+        parsed = FaultRule.parse(rule)
+        if parsed.node != "*" and parsed.node not in self.node_names():
+            raise NetworkError(
+                f"the fault names a node {parsed.node!r} that does not exist", 'name a node, or "*" for all'
+            )
+        return self.faults.add(parsed)
+
+    async def aclose(self) -> None:
+        """End the network and leave nothing behind; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        await self.engine.close()
+        self.logs.close()
+        # Transports of closed connections are released one turn of the loop later.
+        await asyncio.sleep(0)
+
+
+def random_token() -> str:
+    """Draw a bearer token for a network's control interface."""
+    return secrets.token_urlsafe(24)
+
+
+def _prepare_directory(directory: Path | None) -> None:
+    if directory is None:
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise NetworkError(
+            f"the directory {directory} cannot be written: {error.strerror or error}",
+            "choose another one with --data-dir, or leave the option out to keep everything in memory",
+        ) from error
+
+
+__all__ = ["ENGINES", "Network", "NetworkError", "NetworkOptions", "random_token"]

@@ -1,0 +1,1 @@
+"""The parts of a Session network: registry, storage nodes, community server, file server, gateway."""

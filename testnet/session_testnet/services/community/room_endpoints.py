@@ -1,0 +1,45 @@
+"""Endpoints that tell about rooms (open-group-server §8)."""
+
+from session_testnet.services.community.access import Access, Caller, Stores, Visit
+from session_testnet.services.community.permissions import Right
+from session_testnet.services.community.rooms import caller_members, room_details
+from session_testnet.services.exchange import HttpError, Router, ServiceRequest, ServiceResponse, json_reply
+
+
+class RoomEndpoints:
+    """Answer the room list, a room's details and the poll for changes."""
+
+    def __init__(self, stores: Stores, access: Access) -> None:
+        self._stores = stores
+        self._access = access
+
+    def add_to(self, router: Router[Caller]) -> None:
+        """Add the routes."""
+        router.add("GET", "/rooms", self._list)
+        router.add("GET", "/room/{token:room}", self._details)
+        router.add("GET", "/room/{token:room}/pollInfo/{updates:int}", self._poll)
+
+    def _list(self, _: ServiceRequest, caller: Caller) -> ServiceResponse:
+        visits = (self._access.visit(room, caller) for room in self._stores.rooms.all())
+        return json_reply([self._room(visit) for visit in visits if visit.standing.may(Right.ACCESSIBLE)])
+
+    def _details(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
+        visit = self._access.enter(request, caller)
+        if not visit.standing.may(Right.ACCESSIBLE):
+            raise HttpError(404)
+        return json_reply(self._room(visit))
+
+    def _poll(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
+        visit = self._access.read(request, caller)
+        room = visit.room
+        answer = {
+            "token": room.token,
+            "active_users": room.active_users,
+            **caller_members(room, visit.standing),
+        }
+        if room.info_updates != request.number("updates"):
+            answer["details"] = self._room(visit)
+        return json_reply(answer)
+
+    def _room(self, visit: Visit) -> dict[str, object]:
+        return room_details(visit.room, visit.standing, self._stores.rooms.moderators(visit.room))

@@ -1,0 +1,93 @@
+"""The files of the rooms: uploaded, attached to a message, expired (open-group-server §12)."""
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from session_testnet.services.blobs import BlobStore
+from session_testnet.services.community.posts import Post
+from session_testnet.services.community.rooms import Room
+from session_testnet.services.community.users import User
+
+# How long a file waits to be attached to a message, and how long it lives once it is.
+UNATTACHED_MS: Final = 60 * 60 * 1000
+ATTACHED_MS: Final = 15 * 24 * 60 * 60 * 1000
+
+_MAX_NAME_LETTERS: Final = 60
+# What a file name on disk is made of.
+_UNSAFE_LETTERS: Final = re.compile(r"[^\w+\-.'()@\[\]]+")
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFile:
+    """A file as stored; ``expires_ms`` None means never."""
+
+    id: int
+    uploaded_ms: int
+    expires_ms: int | None
+    filename: str | None
+    blob_key: str
+
+
+class UploadStore:
+    """Keep the files of all rooms."""
+
+    def __init__(self, database: sqlite3.Connection, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def add(self, room: Room, uploader: User, body: bytes, filename: str | None, *, now_ms: int) -> int:
+        """Store a file and return its id."""
+        added = self._database.execute(
+            "INSERT INTO files(room, uploader, size, uploaded_ms, expires_ms, filename, blob_key)"
+            " VALUES (?, ?, ?, ?, ?, ?, '')",
+            (room.id, uploader.id, len(body), now_ms, now_ms + UNATTACHED_MS, filename),
+        )
+        file_id = added.lastrowid
+        assert file_id is not None, "an insert has a row"
+        key = f"{room.token}/{file_id}_{name_on_disk(filename)}"
+        self._blobs.put(key, body)
+        self._database.execute("UPDATE files SET blob_key = ? WHERE id = ?", (key, file_id))
+        return file_id
+
+    def find(self, room: Room, file_id: int, *, now_ms: int) -> RoomFile | None:
+        """Return a file of a room that has not expired, or None."""
+        row = self._database.execute(
+            "SELECT id, uploaded_ms, expires_ms, filename, blob_key FROM files"
+            " WHERE id = ? AND room = ? AND (expires_ms IS NULL OR expires_ms > ?)",
+            (file_id, room.id, now_ms),
+        ).fetchone()
+        return None if row is None else RoomFile(*row)
+
+    def body(self, file: RoomFile) -> bytes | None:
+        """Return the bytes of a file; None when they have gone from the disk."""
+        return self._blobs.get(file.blob_key)
+
+    def attach(self, post: Post, file_ids: Sequence[int], *, now_ms: int) -> None:
+        """Attach to a message those files that its author uploaded into its room and that wait for one."""
+        for file_id in file_ids:
+            self._database.execute(
+                "UPDATE files SET post = ?, expires_ms = ? WHERE id = ? AND room = ? AND uploader = ?"
+                " AND post IS NULL AND expires_ms > ?",
+                (post.id, now_ms + ATTACHED_MS, file_id, post.room_id, post.author_id, now_ms),
+            )
+
+    def purge(self, *, now_ms: int) -> int:
+        """Delete what has expired and return the number of files."""
+        expired = self._database.execute(
+            "SELECT id, blob_key FROM files WHERE expires_ms <= ?", (now_ms,)
+        ).fetchall()
+        for file_id, key in expired:
+            self._database.execute("DELETE FROM files WHERE id = ?", (file_id,))
+            self._blobs.delete(key)
+        return len(expired)
+
+
+def name_on_disk(filename: str | None) -> str:
+    """Return a harmless form of a file name for the disk; the real one stays in the database."""
+    if not filename:
+        return "(unnamed)"
+    name = _UNSAFE_LETTERS.sub("_", filename)
+    return name if len(name) <= _MAX_NAME_LETTERS else f"{name[:40]}...{name[-17:]}"

@@ -1,0 +1,252 @@
+"""The file server: its endpoints, reached directly or by onion request (file-server §§3, 9)."""
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from session_testnet.clock import Clock
+from session_testnet.services.encoded_bytes import decode_base64
+from session_testnet.services.exchange import (
+    HttpError,
+    Router,
+    ServiceRequest,
+    ServiceResponse,
+    binary_reply,
+    json_reply,
+    run_periodically,
+    serve_exchanges,
+    without_form_body,
+)
+from session_testnet.services.files.releases import (
+    DEFAULT_RELEASES,
+    PLATFORMS,
+    Release,
+    check_version_signature,
+)
+from session_testnet.services.files.store import (
+    HASH_ID_LENGTH,
+    FileRecord,
+    FileStore,
+    IdMode,
+    NoFreeId,
+)
+from session_testnet.services.onion_v4 import MAX_ONION_BYTES, ONION_PATH, OnionEndpoint, ServerKeys
+from session_testnet.trace import Trace
+
+DEFAULT_MAX_SIZE: Final = 10_000_000
+DEFAULT_TTL_S: Final = 21 * 24 * 60 * 60
+CLEANUP_PERIOD_S: Final = 15.0
+
+_FILE_ID: Final = re.compile("[A-Za-z0-9_-]{1,44}")
+_TTL: Final = re.compile("[+-]?[0-9]{1,18}")
+
+
+class FileServer:
+    """Serve files over HTTP and inside onion requests; both go through the same handlers.
+
+    ``seed`` is the server's 32-byte Ed25519 seed, or a pair of keys. ``directory`` None keeps all in
+    memory. Sizes are in bytes, times to live in seconds; ``max_ttl_s`` None makes the server ignore
+    ``X-FS-TTL``.
+    """
+
+    def __init__(
+        self,
+        seed: bytes | ServerKeys,
+        *,
+        clock: Clock,
+        trace: Trace,
+        name: str = "files",
+        directory: Path | None = None,
+        id_mode: IdMode | str = IdMode.NUMERIC,
+        max_size: int = DEFAULT_MAX_SIZE,
+        default_ttl_s: int = DEFAULT_TTL_S,
+        max_ttl_s: int | None = DEFAULT_TTL_S,
+        releases: Mapping[str, Release] = DEFAULT_RELEASES,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """Open the store; DatabaseRefused for a foreign or damaged one, ValueError for an unknown id mode."""
+        self.name = name
+        self.max_size = max_size
+        self._keys = seed if isinstance(seed, ServerKeys) else ServerKeys.from_seed(seed)
+        self._clock = clock
+        self._trace = trace
+        self._id_mode = IdMode(id_mode)
+        self._default_ttl_s = default_ttl_s
+        self._max_ttl_s = max_ttl_s
+        self._releases = releases
+        self._store = FileStore(directory, self._id_mode, random_bytes)
+        self._onion = OnionEndpoint(self._keys, self._dispatch, random_bytes)
+        self._router = self._make_router()
+
+    @property
+    def public_key(self) -> str:
+        """Return the X25519 key that onion requests are sealed for, as 64 hex digits."""
+        return self._keys.x25519_pk.hex()
+
+    @property
+    def ed25519_pk(self) -> str:
+        """Return the Ed25519 key that download URLs name (``#p=…``), in hex; "" when there is none."""
+        return (self._keys.ed25519_pk or b"").hex()
+
+    def application(self) -> web.Application:
+        """Return an aiohttp application that serves everything and deletes expired files."""
+        application = serve_exchanges(self.handle, max_body=self._max_body, too_large=_refused(413).response)
+        run_periodically(application, self.purge, CLEANUP_PERIOD_S)
+        return application
+
+    def handle(self, request: ServiceRequest) -> ServiceResponse:
+        """Answer one request that came straight over HTTP."""
+        return self._dispatch(request)
+
+    def purge(self) -> int:
+        """Delete expired files and return their number."""
+        return self._store.purge(now_ms=self._clock.now_ms())
+
+    def close(self) -> None:
+        """Close the store; safe to call twice."""
+        self._store.close()
+
+    def _make_router(self) -> Router[None]:
+        router: Router[None] = Router()
+        router.add("POST", "/file", self._upload)
+        router.add("GET", "/file/{id}", self._download)
+        router.add("GET", "/file/{id}/info", self._info)
+        router.add("POST", "/file/{id}/extend", self._extend)
+        router.add("POST", "/files", self._upload_base64)
+        router.add("GET", "/files/{id}", self._download_base64)
+        router.add("GET", "/session_version", self._session_version)
+        router.add("GET", "/token_info", self._token_info)
+        router.add("POST", ONION_PATH, lambda request, _: self._onion.answer(request))
+        return router
+
+    def _dispatch(self, request: ServiceRequest) -> ServiceResponse:
+        try:
+            response = self._router.dispatch(without_form_body(request), None)
+        except Exception as error:  # noqa: BLE001 - a defect in a handler must not end the server; the trace shows it
+            self._trace.record("file_server_error", self.name, path=request.path, error=repr(error))
+            response = _refused(500).response
+        self._trace.record(
+            "file_server_request",
+            self.name,
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            request_bytes=len(request.body),
+            response_bytes=len(response.body),
+        )
+        return response
+
+    def _max_body(self, path: str) -> int:
+        if path == ONION_PATH:
+            return MAX_ONION_BYTES
+        # The deprecated upload carries base64 in JSON.
+        return self.max_size // 3 * 4 + 1024 if path == "/files" else self.max_size
+
+    def _upload(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        record = self._add(request, request.body)
+        return json_reply({"id": record.id, "expires": record.expires_ms / 1000})
+
+    def _download(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        record = self._find(request)
+        return binary_reply(
+            self._body(record), {"expires": formatdate(record.expires_ms / 1000, usegmt=True)}
+        )
+
+    def _info(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        return json_reply(_information(self._find(request)))
+
+    def _extend(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        file_id = request.params["id"]
+        ttl_ms = self._ttl_ms(request)
+        # Ids that are not hashes belong to one upload each, and cannot be extended (file-server §3).
+        if len(file_id) != HASH_ID_LENGTH:
+            raise _refused(404)
+        record = self._store.extend(file_id, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
+        if record is None:
+            raise _refused(404)
+        self._trace.record("file_extended", self.name, id=record.id, expires_ms=record.expires_ms)
+        return json_reply(_information(record))
+
+    def _upload_base64(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        document = request.json()
+        encoded = document.get("file") if isinstance(document, dict) else None
+        body = decode_base64(encoded) if isinstance(encoded, str) else None
+        if body is None:
+            raise _refused(400)
+        record = self._add(request, body)
+        numeric = self._id_mode is IdMode.NUMERIC
+        return json_reply({"status_code": 200, "result": int(record.id) if numeric else record.id})
+
+    def _download_base64(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        body = self._body(self._find(request))
+        return json_reply({"status_code": 200, "result": b64encode(body).decode()})
+
+    def _session_version(self, request: ServiceRequest, _: None) -> ServiceResponse:
+        signer = check_version_signature(request, now_ms=self._clock.now_ms())
+        platform = request.query_value("platform") or ""
+        if platform not in PLATFORMS:
+            raise _refused(404)
+        release = self._releases.get(platform)
+        if release is None:
+            raise _refused(502)
+        self._trace.record("session_version", self.name, platform=platform, signer=signer)
+        return json_reply({"status_code": 200, **release.to_json()})
+
+    def _token_info(self, _: ServiceRequest, __: None) -> ServiceResponse:
+        # A network without tokens has no data about them.
+        raise _refused(502)
+
+    def _add(self, request: ServiceRequest, body: bytes) -> FileRecord:
+        if not 1 <= len(body) <= self.max_size:
+            raise _refused(413)
+        ttl_ms = self._ttl_ms(request)
+        try:
+            record = self._store.add(body, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
+        except NoFreeId:
+            raise _refused(507) from None
+        self._trace.record(
+            "file_stored", self.name, id=record.id, size=record.size, expires_ms=record.expires_ms
+        )
+        return record
+
+    def _find(self, request: ServiceRequest) -> FileRecord:
+        file_id = request.params["id"]
+        record = (
+            self._store.find(file_id, now_ms=self._clock.now_ms()) if _FILE_ID.fullmatch(file_id) else None
+        )
+        if record is None:
+            raise _refused(404)
+        return record
+
+    def _body(self, record: FileRecord) -> bytes:
+        body = self._store.body(record)
+        if body is None:
+            raise _refused(404)
+        return body
+
+    def _ttl_ms(self, request: ServiceRequest) -> int:
+        """Return how long a file shall live; a wanted time out of range is refused (file-server §3.2)."""
+        wanted = request.headers.get("x-fs-ttl")
+        if wanted is None or self._max_ttl_s is None:
+            return self._default_ttl_s * 1000
+        if not _TTL.fullmatch(wanted.strip()) or not 0 < int(wanted) <= self._max_ttl_s:
+            raise _refused(400)
+        return int(wanted) * 1000
+
+
+def _information(record: FileRecord) -> dict[str, Any]:
+    return {
+        "size": record.size,
+        "uploaded": record.uploaded_ms / 1000,
+        "expires": record.expires_ms / 1000,
+    }
+
+
+def _refused(status: int) -> HttpError:
+    return HttpError(status, response=json_reply({"status_code": status}, status))

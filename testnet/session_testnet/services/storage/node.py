@@ -1,0 +1,180 @@
+"""One storage service node: what its owner starts, tells about the network, and stops."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from session_protocol.accounts import account_bytes
+from session_protocol.service_nodes import NodeIdentity
+from session_testnet.clock import Clock
+from session_testnet.peers import PeerLink, PeerReply
+from session_testnet.services.registry import NetworkSnapshot
+from session_testnet.services.storage.client_rpc import ClientRpc
+from session_testnet.services.storage.context import NodeContext
+from session_testnet.services.storage.database import MessageDatabase
+from session_testnet.services.storage.dispatch import Dispatcher
+from session_testnet.services.storage.exits import ExitMap
+from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
+from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
+from session_testnet.services.storage.handover import Handover
+from session_testnet.services.storage.http_front import HttpFront
+from session_testnet.services.storage.onion_hops import COMMAND as ONION_COMMAND
+from session_testnet.services.storage.onion_hops import OnionHops
+from session_testnet.services.storage.oxend import Oxend
+from session_testnet.services.storage.replication import COMMAND as REPLICATION_COMMAND
+from session_testnet.services.storage.replication import Replication
+from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.settings import StorageSettings
+from session_testnet.trace import Trace
+
+_logger: Final = logging.getLogger(__name__)
+
+
+class StorageNode:
+    """Store messages for a swarm and pass onion requests on.
+
+    ``database`` None keeps messages in memory; :class:`~session_testnet.services.sqlite_file.DatabaseRefused`
+    is raised for a file that is damaged or another program's. The node serves once :meth:`update_network` has
+    told it of the network. Everything runs in one event loop.
+    """
+
+    def __init__(
+        self,
+        identity: NodeIdentity,
+        name: str,
+        *,
+        clock: Clock,
+        peers: PeerLink,
+        trace: Trace,
+        database: Path | None = None,
+        exits: ExitMap | None = None,
+        settings: StorageSettings | None = None,
+        fault_gate: FaultGate | None = None,
+        oxend: Oxend | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        settings = settings or StorageSettings()
+        gate = fault_gate or NoFaults()
+        self._database = MessageDatabase(database, max_bytes=settings.database_bytes)
+        self._context = NodeContext(
+            identity, name, clock=clock, database=self._database, settings=settings, oxend=oxend
+        )
+        self._replication = Replication(self._context, peers, trace)
+        self._rpc = ClientRpc(
+            self._context, Dispatcher(self._context, self._replication, fault_gate=gate, trace=trace)
+        )
+        self._onions = OnionHops(
+            self._context,
+            self._rpc,
+            peers=peers,
+            exits=exits or ExitMap(),
+            trace=trace,
+            random_bytes=random_bytes,
+        )
+        self._handover = Handover(self._context, peers, trace)
+        self._front = HttpFront(self._context, self._rpc, self._onions, fault_gate=gate)
+        self._purging: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the node's name in its network."""
+        return self._context.name
+
+    @property
+    def ed25519_hex(self) -> str:
+        """Return the key under which the network knows the node."""
+        return self._context.ed25519_hex
+
+    @property
+    def swarm_id(self) -> int | None:
+        """Return the id of the node's swarm; None when it is in none."""
+        return self._context.own_swarm
+
+    def update_network(self, snapshot: NetworkSnapshot) -> None:
+        """Take over a new state of the network; new members get this node's messages in the background."""
+        before, self._context.snapshot = self._context.snapshot, snapshot
+        self._handover.network_changed(before, snapshot)
+
+    async def settled(self) -> None:
+        """Wait until the messages that a change of the network called for have been handed over."""
+        await self._handover.settled()
+
+    def application(self) -> web.Application:
+        """Return the node's HTTP side (storage-rpc §2.1); each start needs a new one."""
+        return self._front.application()
+
+    async def handle_peer(self, command: str, payload: Any) -> PeerReply:
+        """Answer another node: ``storage_cc``, ``onion_request``, ``data`` or ``ping``; never raises."""
+        try:
+            match command:
+                case _ if command == REPLICATION_COMMAND:
+                    return await self._replication.answer(payload)
+                case _ if command == ONION_COMMAND:
+                    return await self._onions.from_node(payload)
+                case _ if command == DATA_COMMAND:
+                    return self._handover.receive(payload)
+                case "ping":
+                    return PeerReply(200, b"pong")
+        except Exception:
+            _logger.exception("node %s failed to answer %s of a peer", self.name, command)
+            return PeerReply(500, b"request failed")
+        return PeerReply(404, f"no command {command}".encode())
+
+    async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
+        """Answer a client's request that came without a connection."""
+        return await self._rpc.answer(method, params, via="local")
+
+    def swarm_answer(self, account: str) -> dict[str, Any]:
+        """Return the body of a 421 answer for an account (66 hex digits); raise InvalidId."""
+        raw = account_bytes(account)
+        return {**self._context.swarm_body(raw), "pubkey": raw.hex()}
+
+    def stored_messages(self, account: bytes, namespace: int) -> list[dict[str, Any]]:
+        """Return what this node keeps for a 33-byte account, in order of arrival; ``data`` is hex."""
+        page = self._database.retrieve(account, namespace)
+        return [
+            {"hash": message, "timestamp": timestamp, "expiration": expiry, "data": data.hex()}
+            for message, timestamp, expiry, data in page.messages
+        ]
+
+    def message_count(self) -> int:
+        """Return how many messages the node keeps."""
+        return self._database.count()
+
+    def purge(self) -> int:
+        """Delete what has expired by the node's clock; return how many messages that were."""
+        return self._database.purge(self._context.now_ms())
+
+    def start_purging(self) -> None:
+        """Purge periodically from now on, until :meth:`aclose`; needs a running loop."""
+        if self._purging is None:
+            self._purging = asyncio.create_task(
+                self._purge_periodically(), name=f"purge expired messages of {self.name}"
+            )
+
+    async def aclose(self) -> None:
+        """End what runs in the background and close connections; safe to call twice."""
+        self._context.shutting_down = True
+        if self._purging is not None:
+            purging, self._purging = self._purging, None
+            purging.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await purging
+        await self._handover.aclose()
+        await self._onions.aclose()
+
+    def close(self) -> None:
+        """Close the database; the node is of no use afterwards. Safe to call twice."""
+        self._context.shutting_down = True
+        self._database.close()
+
+    async def _purge_periodically(self) -> None:
+        while True:
+            await asyncio.sleep(self._context.settings.purge_period_s)
+            self.purge()

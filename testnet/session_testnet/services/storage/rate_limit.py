@@ -1,0 +1,34 @@
+"""How many requests a client address may make: a bucket of tokens that fills up again (storage-rpc §1)."""
+
+from typing import Final
+
+_BUCKET_TOKENS: Final = 600
+_TOKENS_PER_SECOND: Final = 300
+_MAX_CLIENTS: Final = 10_000
+
+
+class RateLimiter:
+    """Count the requests of each client address; times are in milliseconds of the node's clock."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[float, int]] = {}
+
+    def allows(self, address: str, now_ms: int) -> bool:
+        """Take a token for one request; False when there is none left."""
+        tokens, since_ms = self._buckets.get(address, (float(_BUCKET_TOKENS), now_ms))
+        gained = max(0, now_ms - since_ms) * _TOKENS_PER_SECOND / 1000
+        tokens = min(float(_BUCKET_TOKENS), tokens + gained)
+        if address not in self._buckets and len(self._buckets) >= _MAX_CLIENTS:
+            self.drop_idle(now_ms)
+            if len(self._buckets) >= _MAX_CLIENTS:
+                return False
+        allowed = tokens >= 1
+        self._buckets[address] = (tokens - 1 if allowed else tokens, now_ms)
+        return allowed
+
+    def drop_idle(self, now_ms: int) -> None:
+        """Forget the addresses whose bucket is full again."""
+        fill_ms = _BUCKET_TOKENS * 1000 // _TOKENS_PER_SECOND
+        self._buckets = {
+            address: bucket for address, bucket in self._buckets.items() if now_ms - bucket[1] < fill_ms
+        }

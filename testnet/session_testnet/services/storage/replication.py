@@ -1,0 +1,96 @@
+"""Carry a request out on the whole swarm: here, and on every other member (storage-rpc §9)."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
+from session_testnet.services.storage.context import NodeContext
+from session_testnet.services.storage.methods import SWARM_METHODS, SwarmMethod
+from session_testnet.services.storage.requests import AccountRequest
+from session_testnet.services.storage.results import RpcError, RpcResult
+from session_testnet.trace import Trace
+
+COMMAND = "storage_cc"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedRequest:
+    """What one member sends another: the method and the request as the client signed it."""
+
+    method: str
+    request: AccountRequest
+
+
+class Replication:
+    """Both sides of recursive requests: asking the other members, and being asked by one."""
+
+    def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace) -> None:
+        self._context = context
+        self._peers = peers
+        self._trace = trace
+
+    async def carry_out(self, method: SwarmMethod[Any], request: AccountRequest) -> RpcResult:
+        """Check a client's request, let the whole swarm carry it out, and return all members' entries."""
+        node = self._context
+        node.check_swarm(request.account)
+        checked = method.check(node, request, forwarded=False)
+        forwarded = ForwardedRequest(method.name, request)
+        # Tasks start in the order of their creation, after this node has acted: what one member stores
+        # before another request, all do.
+        asked = [
+            (member.ed25519_pk, asyncio.create_task(self._ask(member.ed25519_pk, forwarded)))
+            for member in node.other_members()
+        ]
+        try:
+            own_entry = method.act(node, checked)
+            method.mark_entry(node, own_entry)
+            swarm = {node.ed25519_hex: own_entry}
+            for key, task in asked:
+                swarm[key] = await task
+        except BaseException:
+            for _, task in asked:
+                task.cancel()
+            raise
+        reply: dict[str, Any] = {"swarm": swarm}
+        status = method.finish(request, reply)
+        return RpcResult(status, node.stamped(reply))
+
+    async def answer(self, payload: Any) -> PeerReply:
+        """Carry out a request that another member forwarded, on this node alone."""
+        method = SWARM_METHODS.get(payload.method) if isinstance(payload, ForwardedRequest) else None
+        if method is None:
+            return PeerReply(400, b"Invalid forwarded client request")
+        node, request = self._context, payload.request
+        try:
+            if node.not_ready_reasons():
+                raise RpcError(503, node.not_ready_text())
+            node.check_swarm(request.account)
+            entry = method.act(node, method.check(node, request, forwarded=True))
+        except RpcError as error:
+            body = error.body if isinstance(error.body, dict) else str(error.body).encode()
+            return PeerReply(error.status, body)
+        return PeerReply(200, entry)
+
+    async def _ask(self, key: str, forwarded: ForwardedRequest) -> dict[str, Any]:
+        try:
+            reply = await self._peers.request(
+                key,
+                COMMAND,
+                forwarded,
+                timeout_s=self._context.settings.peer_timeout_s,
+                sender=self._context.ed25519_hex,
+            )
+        except (PeerTimeout, PeerUnreachable) as error:
+            self._record(key, forwarded, type(error).__name__)
+            return {"failed": True, "timeout": True}
+        self._record(key, forwarded, reply.status)
+        if reply.status != 200:
+            reason = reply.body.decode(errors="replace") if isinstance(reply.body, bytes) else "wrong swarm"
+            return {"failed": True, "code": str(reply.status), "reason": reason}
+        return reply.body if isinstance(reply.body, dict) else {"failed": True, "bad_peer_response": True}
+
+    def _record(self, key: str, forwarded: ForwardedRequest, outcome: int | str) -> None:
+        self._trace.record(
+            "peer", self._context.name, command=COMMAND, method=forwarded.method, target=key, outcome=outcome
+        )

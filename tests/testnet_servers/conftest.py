@@ -1,0 +1,193 @@
+"""Servers over real sockets, a clock that stands still, and signed requests."""
+
+import asyncio
+import http.client
+import itertools
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from session_protocol import onion
+from session_protocol.accounts import Account
+from session_protocol.community import auth_headers
+from session_protocol.onion import EncryptionType
+from session_testnet.clock import Clock
+from session_testnet.services.community import CommunityServer
+from session_testnet.services.exchange import ServiceRequest
+from session_testnet.services.files import FileServer
+from session_testnet.trace import Trace
+
+NOW_S = 1_760_000_000
+DATA = Path(__file__).parent / "data"
+DEADLINE_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def seen_by_client(self) -> tuple[int, str | None, bytes]:
+        """What must not depend on the way of the request."""
+        return self.status, self.headers.get("content-type"), self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An application that listens on the loopback."""
+
+    port: int
+    x25519_pk: bytes
+    nonces: Iterator[int] = field(default_factory=itertools.count)
+
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None, body: Any = None
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        try:
+            connection.request(method, target, body, dict(headers or {}))
+            answer = connection.getresponse()
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Reply(answer.status, named, answer.read())
+        finally:
+            connection.close()
+
+    def onion(
+        self,
+        method: str,
+        endpoint: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        enc_type: EncryptionType | None = None,
+    ) -> Reply:
+        return self.onion_payload(
+            onion.encode_v4_request(method, endpoint, dict(headers or {}), body), enc_type
+        )
+
+    def onion_payload(self, payload: bytes, enc_type: EncryptionType | None = None) -> Reply:
+        """Send a v4 payload; without ``enc_type`` the frame does not name one."""
+        client = Account.from_seed(os.urandom(32))
+        used = enc_type or EncryptionType.AES_GCM
+        key = onion.client_key(used, client.x25519_sk, client.x25519_pk, self.x25519_pk)
+        routing = {"ephemeral_key": client.x25519_pk.hex()} | ({"enc_type": used.value} if enc_type else {})
+        blob = onion.encrypt(key, payload, os.urandom(used.nonce_bytes))
+        answer = self.request("POST", "/oxen/v4/lsrpc", {}, onion.frame(blob, routing))
+        assert answer.status == 200, answer.text
+        assert answer.headers["content-type"] == "application/octet-stream"
+        inner = onion.decode_v4_response(onion.open_reply(key, answer.body))
+        return Reply(inner.code, inner.headers, inner.body)
+
+
+@dataclass(slots=True)
+class Signer:
+    """Sign requests as one account; every nonce is new."""
+
+    account: Account
+    server_pk: bytes
+    clock: Clock
+    mode: Any = "unblinded"
+    _count: Iterator[int] = field(default_factory=itertools.count)
+
+    def headers(self, method: str, target: str, body: bytes | None = None) -> dict[str, str]:
+        nonce = os.urandom(8) + next(self._count).to_bytes(8, "big")
+        return auth_headers(
+            self.account,
+            self.server_pk,
+            method,
+            target,
+            body,
+            nonce=nonce,
+            timestamp_s=self.clock.now_ms() // 1000,
+            mode=self.mode,
+        )
+
+    def ask(self, server: CommunityServer, method: str, target: str, document: Any = None) -> Reply:
+        """Ask without a socket, for tests that ask a lot."""
+        body = b"" if document is None else orjson.dumps(document)
+        headers = self.headers(method, target, body)
+        if body:
+            headers["Content-Type"] = "application/json"
+        answer = server.handle(ServiceRequest.from_target(method, target, headers, body))
+        return Reply(answer.status, answer.headers, answer.body)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until a test moves it."""
+    return Clock(lambda: NOW_S * 1_000_000_000)
+
+
+@pytest.fixture
+def trace(clock: Clock) -> Trace:
+    return Trace(clock)
+
+
+@pytest.fixture
+def vectors() -> Callable[[str], Any]:
+    return lambda name: json.loads((DATA / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[FileServer | CommunityServer], Served]]:
+    """Serve applications in a thread of their own until the test ends."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="servers under test")
+    thread.start()
+    runners: list[web.AppRunner] = []
+
+    async def start(application: web.Application) -> int:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    def run(coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(DEADLINE_S)
+
+    servers: list[FileServer | CommunityServer] = []
+
+    def serve_one(server: FileServer | CommunityServer) -> Served:
+        servers.append(server)
+        return Served(run(start(server.application())), bytes.fromhex(server.public_key))
+
+    yield serve_one
+    for runner in runners:
+        run(runner.cleanup())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(DEADLINE_S)
+    loop.close()
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def accounts() -> Callable[[str], Account]:
+    """Accounts that follow from a name."""
+    return lambda name: Account.from_seed(name.encode().ljust(32, b"."))
+
+
+@pytest.fixture
+def signer(clock: Clock, accounts: Callable[[str], Account]) -> Callable[..., Signer]:
+    def make(name: str, server: CommunityServer, mode: Any = "unblinded") -> Signer:
+        return Signer(accounts(name), bytes.fromhex(server.public_key), clock, mode)
+
+    return make
