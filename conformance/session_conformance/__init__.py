@@ -1,0 +1,1 @@
+"""The judge: the testee contract, the requirements, the suites and the verdicts."""

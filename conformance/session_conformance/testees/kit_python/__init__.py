@@ -1,0 +1,1 @@
+"""The kit for Python: one file to copy beside the adapter of any Session client written in Python."""
