@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 # Two workers fit two cores; JOBS=0 runs the tests in one process.
 JOBS ?= 2
 
+SCHEMAS = $(shell git ls-files --cached --others --exclude-standard '*.schema.json' '*/schemas/*.json' '*/schema.json')
+
 .DEFAULT_GOAL := help
-.PHONY: help env conform test check lint types imports format selfcheck nightly lock wheel clean
+.PHONY: help env conform test check lint types imports schemas format selfcheck nightly lock wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,9 +20,9 @@ conform: env ## judge session-python from PyPI and our reference on a local test
 	@$(BIN)/session-harness conform --testee reference --testee session_python
 
 test: env check ## every check and test that needs no containers
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
-check: lint types imports ## style, types and the order of the storeys
+check: lint types imports schemas ## style, types, the order of the storeys, the schemas
 
 lint: env ## ruff: lint and format
 	$(BIN)/ruff check .
@@ -31,6 +33,9 @@ types: env ## mypy, strict
 
 imports: env ## import-linter: imports go down only
 	$(BIN)/lint-imports
+
+schemas: env ## every JSON Schema that ships is one
+	@$(BIN)/check-jsonschema --check-metaschema $(SCHEMAS)
 
 format: env ## put the source into the project's form
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         NetworkHandle,
         NodeHandle,
     )
-    from session_testnet.network import NetworkOptions
+    from session_testnet.network_options import NetworkOptions
     from session_testnet.topology import Topology
 
 __all__ = [
@@ -33,7 +33,7 @@ _HOMES = {
     "LocalNetworkHandle": "session_testnet.control.handles",
     "NetworkHandle": "session_testnet.control.handles",
     "NodeHandle": "session_testnet.control.handles",
-    "NetworkOptions": "session_testnet.network",
+    "NetworkOptions": "session_testnet.network_options",
     "Topology": "session_testnet.topology",
 }
 

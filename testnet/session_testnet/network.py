@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,12 @@ from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.embedded import EmbeddedEngine
 from session_testnet.faults import FaultBook, FaultRule
 from session_testnet.logs import LogBook
+from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
 from session_testnet.readiness import wait_until_ready
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
-ENGINES = ("embedded",)
 STATE_SCHEMA = 1
-
-
-class NetworkError(Exception):
-    """Say what a network could not do, and how to mend it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence of what went wrong and, where there is one, a hint."""
-        super().__init__(message)
-        self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """How a network is run, apart from what it consists of.
-
-    ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
-    chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
-    """
-
-    engine: str = "embedded"
-    data_dir: Path | None = None
-    log_dir: Path | None = None
-    advertise_ip: str | None = None
-    registry_port: int = 0
-    gateway_port: int = 0
-    ready_deadline_s: float = 30.0
 
 
 class Network:
@@ -241,4 +214,4 @@ def _prepare_directory(directory: Path | None) -> None:
         ) from error
 
 
-__all__ = ["ENGINES", "Network", "NetworkError", "NetworkOptions", "random_token"]
+__all__ = ["Network", "random_token"]

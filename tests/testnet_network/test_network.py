@@ -14,7 +14,8 @@ from session_testnet import NetworkHandle, NetworkOptions, Topology
 from session_testnet.control.commands import ControlError
 from session_testnet.control.state_file import state_schema
 from session_testnet.endpoints import EndpointError
-from session_testnet.network import Network, NetworkError
+from session_testnet.network import Network
+from session_testnet.network_options import NetworkError
 
 ALICE = Account.from_seed(bytes(range(16)))
 

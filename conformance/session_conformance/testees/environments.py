@@ -16,17 +16,15 @@ from pathlib import Path
 
 import platformdirs
 
+from session_conformance.contract.errors import TesteeError
+
 # A slow mirror may take minutes; a hung one must not take for ever. In seconds.
 INSTALL_DEADLINE_S = 600.0
 OUTPUT_LINES_SHOWN = 15
 
 
-class TesteeEnvironmentError(Exception):
+class EnvironmentNotBuilt(TesteeError):
     """Say why a testee's environment could not be built, and what may mend it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def cache_folder() -> Path:
@@ -45,7 +43,7 @@ def environment_folder(name: str, lock: Path) -> Path:
 def ensure_environment(name: str, lock: Path, *, say: Callable[[str], None]) -> Path:
     """Return the interpreter of a testee's environment, building the environment when it is not there.
 
-    ``say`` is told, in a line each, what takes time. Raise :class:`TesteeEnvironmentError` when it cannot be
+    ``say`` is told, in a line each, what takes time. Raise :class:`EnvironmentNotBuilt` when it cannot be
     built.
     """
     folder = environment_folder(name, lock)
@@ -113,15 +111,15 @@ def _install(name: str, folder: Path, lock: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TesteeEnvironmentError(
+        raise EnvironmentNotBuilt(
             f"{name}: its packages were not installed within {INSTALL_DEADLINE_S:g} s",
-            "the package index may be out of reach; try again",
+            hint="the package index may be out of reach; try again",
         ) from None
     if done.returncode != 0:
         tail = "\n  ".join(done.stdout.strip().splitlines()[-OUTPUT_LINES_SHOWN:])
-        raise TesteeEnvironmentError(
+        raise EnvironmentNotBuilt(
             f"{name}: its packages could not be installed:\n  {tail}",
-            "the first run needs the package index (PyPI); later ones need no network",
+            hint="the first run needs the package index (PyPI); later ones need no network",
         )
 
 

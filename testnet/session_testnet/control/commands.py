@@ -6,7 +6,8 @@ from typing import Any
 from session_protocol.errors import ProtocolError
 from session_testnet.engines.base import EngineError
 from session_testnet.faults import FaultError
-from session_testnet.network import Network, NetworkError
+from session_testnet.network import Network
+from session_testnet.network_options import NetworkError
 
 Params = Mapping[str, Any]
 Command = Callable[[Network, Params], Awaitable[Any]]

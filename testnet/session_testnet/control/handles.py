@@ -13,7 +13,7 @@ from session_testnet.control.commands import ControlError, execute
 from session_testnet.control.host import HostedNetwork
 from session_testnet.control.state_file import read_state
 from session_testnet.loop_thread import LoopThread
-from session_testnet.network import NetworkOptions
+from session_testnet.network_options import NetworkOptions
 from session_testnet.topology import Topology
 
 COMMAND_DEADLINE_S = 30.0

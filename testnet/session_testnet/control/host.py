@@ -6,7 +6,8 @@ from aiohttp import web
 
 from session_testnet.control.app import ControlServer
 from session_testnet.endpoints import bind_socket
-from session_testnet.network import Network, NetworkOptions, random_token
+from session_testnet.network import Network, random_token
+from session_testnet.network_options import NetworkOptions
 from session_testnet.topology import Topology
 
 

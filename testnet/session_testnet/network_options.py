@@ -1,0 +1,32 @@
+"""How a network is run, apart from what it consists of; light to import, for whoever only describes one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ENGINES = ("embedded",)
+
+
+class NetworkError(Exception):
+    """Say what a network could not do, and how to mend it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Take one sentence of what went wrong and, where there is one, a hint."""
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How a network is run, apart from what it consists of.
+
+    ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
+    chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
+    """
+
+    engine: str = "embedded"
+    data_dir: Path | None = None
+    log_dir: Path | None = None
+    advertise_ip: str | None = None
+    registry_port: int = 0
+    gateway_port: int = 0
+    ready_deadline_s: float = 30.0

@@ -1,0 +1,255 @@
+"""``conform``, ``replay``, ``smoke`` and ``selfcheck`` with the real suites and testees that really run."""
+
+import json
+import os
+import signal
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session_conformance.recording.stream import read_report
+
+WRONG_ADAPTER = """
+import sys
+from session_conformance.testees.kit_python.session_testee_kit import Adapter, operation
+
+class Wrong(Adapter):
+    name = "wrong"
+    version = "1.2.3"
+    features = {"padding": "2025"}
+
+    @operation("padding.pad")
+    def pad(self, params):
+        return {"padded_hex": (params.hex("message_hex") + bytes(1000)).hex()}
+
+    @operation("padding.unpad")
+    def unpad(self, params):
+        BEHAVIOUR
+
+if __name__ == "__main__":
+    Wrong().serve()
+"""
+UNPADS_NOTHING = 'return {"message_hex": params.hex("padded_hex").hex()}'
+
+
+def adapter(folder: Path, behaviour: str = UNPADS_NOTHING) -> str:
+    """Write an adapter whose padding is wrong, and return its spec."""
+    import sys
+
+    path = folder / "wrong.py"
+    path.write_text(WRONG_ADAPTER.replace("BEHAVIOUR", behaviour))
+    return f"cmd:{sys.executable} {path}"
+
+
+QUICK = ("--suite", "padding", "--max-examples", "5", "--json")
+
+
+def test_a_correct_testee_is_judged_fine_and_everything_is_kept(cli: Any) -> None:
+    done = cli("conform", "--testee", "reference", *QUICK)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["exit"] == 0
+    assert found["seed"] == "0"
+    assert [testee["name"] for testee in found["testees"]] == ["reference"]
+    assert found["testees"][0]["counts"]["passed"] >= 3
+    latest = cli.folder / "runs" / "latest"
+    assert latest.resolve().name == found["run"]
+    kept = {entry.name for entry in latest.iterdir()}
+    assert {"inputs.json", "report.jsonl", "junit.xml", "report.html", "summary.md", "badge.json"} <= kept
+    report = read_report(latest / "report.jsonl")
+    assert report.header["run"] == found["run"]
+    assert {record.suite for record in report.records} == {"padding"}
+    assert json.loads((latest / "badge.json").read_text())["color"] == "brightgreen"
+
+
+def test_a_wrong_testee_fails_and_the_replay_line_repeats_just_that(cli: Any) -> None:
+    spec = adapter(cli.folder)
+    done = cli(
+        "conform", "--testee", spec, "--testee", "reference", "--suite", "padding", "--max-examples", "5"
+    )
+    assert done.code == 1, done.err
+    assert "✗ padding." in done.out
+    (line, *_more) = [line for line in done.out.splitlines() if line.startswith("  replay: session-harness ")]
+    words = line.removeprefix("  replay: session-harness ")
+    assert "report: runs/" in done.out
+    latest = (cli.folder / "runs" / "latest").resolve()
+    records = read_report(latest / "report.jsonl").records
+    bad = [record for record in records if record.verdict == "failed"]
+    assert {record.testee for record in bad} == {"wrong"}
+    root = ET.fromstring((latest / "junit.xml").read_bytes())  # noqa: S314 - our own text
+    assert int(root.attrib["failures"]) == len(bad)
+    assert (latest / bad[0].case / "transcript.jsonl").stat().st_size > 0
+    import shlex
+
+    again = cli(*shlex.split(words), "--json")
+    assert again.code == 1, again.err
+    (problem,) = json.loads(again.out)["problems"]
+    assert problem["testee"] == "wrong"
+    assert f"padding.{problem['check'].partition('.')[2]}" in words
+
+
+def test_replay_by_run_and_case(cli: Any) -> None:
+    assert cli("conform", "--testee", adapter(cli.folder), *QUICK).code == 1
+    run = (cli.folder / "runs" / "latest").resolve()
+    case = sorted((run / "cases").iterdir())[0].name
+    again = cli("replay", f"{run.name}/{case}", "--json")
+    assert again.code == 1, again.err
+    found = json.loads(again.out)
+    assert len(found["problems"]) == 1
+    assert found["run"] != run.name
+
+
+def test_known_divergences_are_not_failures_but_say_when_they_are_gone(cli: Any) -> None:
+    spec = adapter(cli.folder)
+    listed = cli.folder / "known.toml"
+    listed.write_text('[[divergence]]\ncheck = "padding.*"\nreason = "pads like nobody else"\n')
+    done = cli("conform", "--testee", spec, "--expectations", f"wrong={listed}", *QUICK)
+    counts = json.loads(done.out)["testees"][0]["counts"]
+    assert counts["expected_failure"] >= 1
+    assert "failed" not in counts
+    listed.write_text('[[divergence]]\ncheck = "padding.no_such_check"\nreason = "x"\n')
+    done = cli("conform", "--testee", "reference", "--expectations", str(listed), *QUICK)
+    assert done.code == 1
+    assert json.loads(done.out)["testees"][0]["counts"]["stale"] == 1
+
+
+def test_a_testee_that_does_not_start_was_not_judged(cli: Any) -> None:
+    done = cli("conform", "--testee", "cmd:false", "--suite", "padding", "--max-examples", "5")
+    assert done.code == 2, done.err
+    assert "not run" in done.out
+
+
+def test_a_testee_that_crashes_is_errored(cli: Any) -> None:
+    done = cli("conform", "--testee", adapter(cli.folder, "import os; os._exit(139)"), *QUICK)
+    assert done.code in (1, 2), done.err
+    assert json.loads(done.out)["testees"][0]["counts"]["errored"] >= 1
+
+
+def test_fail_fast_leaves_the_rest_out(cli: Any) -> None:
+    done = cli("conform", "--testee", adapter(cli.folder), "--fail-fast", *QUICK)
+    assert done.code == 1
+    counts = json.loads(done.out)["testees"][0]["counts"]
+    assert counts["failed"] == 1
+    assert counts["not_run"] >= 1
+
+
+def test_a_filter_that_matches_nothing_judges_nothing_and_says_so(cli: Any) -> None:
+    done = cli("conform", "--testee", "reference", "--filter", "no.such.check", *QUICK)
+    assert done.code == 2, done.err
+    assert done.error == "no check is chosen by no.such.check --suite padding"
+
+
+def test_a_required_tier_that_is_not_declared_fails(cli: Any) -> None:
+    done = cli("conform", "--testee", "reference", "--require", "L1", *QUICK)
+    assert done.code == 0, done.err
+    done = cli("conform", "--testee", adapter(cli.folder), "--require", "L1", *QUICK)
+    assert done.code == 1
+    assert "wrong does not reach L1: it does not declare identity.derive" in done.err
+
+
+def test_suites_that_need_a_network_get_one(cli: Any) -> None:
+    options = ("--suite", "messaging", "--nodes", "8", "--max-examples", "2", "--json")
+    done = cli("conform", "--testee", "reference", *options)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["testees"][0]["counts"]["passed"] >= 3
+    assert any((cli.folder / "runs" / "latest" / "testnet").iterdir()), "the logs of the nodes are kept"
+
+
+def test_an_attached_network_that_is_not_there_is_said_before_anything_runs(cli: Any) -> None:
+    done = cli("conform", "--testee", "reference", "--state", "nobody", *QUICK)
+    assert done.code == 2
+    assert done.error.startswith("--state nobody: no network is described by ")
+    assert not (cli.folder / "runs").exists()
+
+
+def test_an_interrupted_run_keeps_what_it_has_and_is_130(cli: Any) -> None:
+    # It answers the first checks at once and is then slow for ever, so that there is something to interrupt.
+    spec = adapter(cli.folder, "import threading; threading.Event().wait(60)")
+    child = cli.start(
+        "conform", "--testee", spec, "--suite", "padding", "--suite", "identity", "--max-examples", "5"
+    )
+    report = cli.folder / "runs" / "latest" / "report.jsonl"
+    deadline = time.monotonic() + 40
+    while not (report.exists() and b'"verdict"' in report.read_bytes()):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline, "no verdict within 40 s"
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, (out, err)
+    assert "cut short" in out
+    assert (report.parent / "report.html").exists()
+
+
+def test_the_users_own_pytest_settings_do_not_matter(cli: Any) -> None:
+    (cli.folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (cli.folder / "conftest.py").write_text("raise RuntimeError('not mine')\n")
+    cli.environment["PYTEST_ADDOPTS"] = "--no-such-option"
+    done = cli("conform", "--testee", "reference", *QUICK)
+    assert done.code == 0, done.err
+
+
+def test_smoke_shows_each_minimal_operation_of_the_reference(cli: Any) -> None:
+    done = cli("smoke", "--testee", "reference", "--json")
+    assert done.code == 0, done.err
+    calls = json.loads(done.out)["calls"]
+    assert {call["outcome"] for call in calls} == {"ok"}
+    assert {"identity.derive", "session.decrypt", "message.decode_1o1", "client.poll"} <= {
+        call["op"] for call in calls
+    }
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "outcome"),
+    [
+        (UNPADS_NOTHING, 1, "wrong"),
+        ("raise ValueError('broken')", 2, "errored"),
+        ("import os; os._exit(139)", 2, "errored"),
+        ("return {}", 2, "errored"),
+    ],
+    ids=["wrong answer", "exception", "crash", "empty answer"],
+)
+def test_smoke_tells_what_is_wrong_with_an_adapter(
+    in_process: Any, tmp_path: Path, behaviour: str, code: int, outcome: str
+) -> None:
+    done = in_process("smoke", "--testee", adapter(tmp_path, behaviour), "--json")
+    assert done.code == (1 if outcome == "wrong" else code), done.err
+    calls = {call["op"]: call for call in json.loads(done.out)["calls"]}
+    assert calls["padding.unpad"]["outcome"] == outcome
+    assert calls["identity.derive"]["outcome"] == "unsupported"
+
+
+def test_smoke_of_something_that_is_no_adapter(in_process: Any) -> None:
+    done = in_process("smoke", "--testee", "cmd:false")
+    assert done.code == 2
+    assert done.error
+    assert done.hint
+    assert in_process("smoke", "--testee", "referense").code == 64
+
+
+def test_selfcheck_catches_a_fault(cli: Any) -> None:
+    from session_harness.selfcheck import known_faults
+
+    name = next(iter(known_faults()))
+    done = cli("selfcheck", "--fault", name, "--max-examples", "20", "--json", timeout=110)
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {
+        "faults": 1, "caught": 1, "missed": [], "false_accusations": [], "checks_without_fault": [],
+    }  # fmt: skip
+    wrong = cli("selfcheck", "--fault", name + "x")
+    assert (wrong.code, wrong.hint) == (64, f"did you mean {name!r}?")
+
+
+def test_the_picture_of_a_run_can_be_drawn(sample_run: Path, tmp_path: Path) -> None:
+    import runpy
+
+    script = runpy.run_path(str(Path(__file__).parents[2] / "ci" / "screenshots.py"))
+    target = tmp_path / "picture.svg"
+    script["main"]([str(sample_run), str(target)])
+    picture = target.read_text()
+    ET.fromstring(picture)  # noqa: S314 - our own text
+    assert "sealing" in picture
+    assert os.fspath(tmp_path) not in picture
