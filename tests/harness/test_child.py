@@ -3,28 +3,29 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from session_harness.child import ChildEnd, ChildResult, run_child
+from session_harness.child import ChildEnd, ChildResult, Deadlines, News, run_child
 
 
 def run(
-    tmp_path: Path, program: str, *, silence_s: float = 30, grace_s: float = 30, on_tick: object = None
+    tmp_path: Path,
+    program: str,
+    *,
+    silence_s: float = 30,
+    grace_s: float = 30,
+    settle_s: float = 30,
+    listen: Callable[[], News] = lambda: News.NOTHING,
 ) -> ChildResult:
-    def tick() -> bool:
-        if callable(on_tick):
-            on_tick()
-        return False
-
     return run_child(
         [sys.executable, "-c", program],
         log=tmp_path / "log",
         environment=dict(os.environ),
-        tick=tick,
-        silence_s=silence_s,
-        grace_s=grace_s,
+        listen=listen,
+        deadlines=Deadlines(silence_s, grace_s, settle_s),
     )
 
 
@@ -34,13 +35,15 @@ WAIT_FOR_EVER = "import threading; threading.Event().wait()"
 class WhenReady:
     """Send this process signals once the child has said that it is ready."""
 
-    def __init__(self, log: Path, *numbers: int) -> None:
+    def __init__(self, log: Path, *numbers: int, news: News = News.NOTHING) -> None:
         self.log = log
         self.numbers = list(numbers)
+        self.news = news
 
-    def __call__(self) -> None:
+    def __call__(self) -> News:
         if self.numbers and self.log.exists() and b"ready" in self.log.read_bytes():
             os.kill(os.getpid(), self.numbers.pop(0))
+        return self.news
 
 
 @pytest.mark.parametrize("code", [0, 1, 5])
@@ -72,10 +75,37 @@ def test_an_interruption_reaches_the_child_which_may_end_by_itself(tmp_path: Pat
         "threading.Event().wait(30)"
     )
     before = signal.getsignal(number)
-    result = run(tmp_path, program, on_tick=WhenReady(tmp_path / "log", number))
+    result = run(tmp_path, program, listen=WhenReady(tmp_path / "log", number))
     assert result == ChildResult(ChildEnd.INTERRUPTED, 2)
     assert "tidied up" in (tmp_path / "log").read_text()
     assert signal.getsignal(number) is before
+
+
+COUNTS_INTERRUPTIONS = (
+    "import signal, sys, threading\n"
+    "seen = []\n"
+    "def note(*_):\n"
+    "    seen.append(1)\n"
+    "    print('asked', flush=True)\n"
+    "    if len(seen) == 3: sys.exit(7)\n"
+    "signal.signal(signal.SIGINT, note)\n"
+    "print('ready', flush=True)\n"
+    "while True: threading.Event().wait(0.05)"
+)
+
+
+def test_an_interruption_that_got_lost_is_repeated_while_the_child_works(tmp_path: Path) -> None:
+    working = WhenReady(tmp_path / "log", signal.SIGINT, news=News.WORK)
+    result = run(tmp_path, COUNTS_INTERRUPTIONS, settle_s=0.1, listen=working)
+    assert result == ChildResult(ChildEnd.INTERRUPTED, 7)
+
+
+@pytest.mark.parametrize("news", [News.NOTHING, News.SIGNS])
+def test_a_child_that_is_tidying_up_is_not_asked_again(tmp_path: Path, news: News) -> None:
+    tidying = WhenReady(tmp_path / "log", signal.SIGINT, news=news)
+    result = run(tmp_path, COUNTS_INTERRUPTIONS, settle_s=0.1, grace_s=0.8, listen=tidying)
+    assert result.end is ChildEnd.INTERRUPTED
+    assert (tmp_path / "log").read_text().count("asked") == 1
 
 
 STUBBORN = (
@@ -87,12 +117,12 @@ STUBBORN = (
 
 
 def test_a_second_interruption_does_not_wait(tmp_path: Path) -> None:
-    result = run(tmp_path, STUBBORN, on_tick=WhenReady(tmp_path / "log", signal.SIGINT, signal.SIGINT))
+    result = run(tmp_path, STUBBORN, listen=WhenReady(tmp_path / "log", signal.SIGINT, signal.SIGINT))
     assert result == ChildResult(ChildEnd.INTERRUPTED, -signal.SIGKILL)
 
 
 def test_a_child_that_ignores_an_interruption_is_killed_after_the_grace(tmp_path: Path) -> None:
-    result = run(tmp_path, STUBBORN, grace_s=0.2, on_tick=WhenReady(tmp_path / "log", signal.SIGINT))
+    result = run(tmp_path, STUBBORN, grace_s=0.2, listen=WhenReady(tmp_path / "log", signal.SIGINT))
     assert result == ChildResult(ChildEnd.INTERRUPTED, -signal.SIGKILL)
 
 

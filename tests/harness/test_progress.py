@@ -9,8 +9,8 @@ from session_conformance.verdicts import CheckRecord, Verdict
 from session_harness.cli import progress
 
 
-def line(check: str, verdict: Verdict) -> dict[str, Any]:
-    return verdict_line(CheckRecord(check, "t\x1b", verdict, suite=check.partition(".")[0]))
+def line(check: str, verdict: Verdict, testee: str = "t\x1b") -> dict[str, Any]:
+    return verdict_line(CheckRecord(check, testee, verdict, suite=check.partition(".")[0]))
 
 
 def test_without_a_terminal_each_suite_gets_a_line_when_it_is_through(
@@ -23,9 +23,11 @@ def test_without_a_terminal_each_suite_gets_a_line_when_it_is_through(
         watch(line("sealing.refuses", Verdict.FAILED))
         assert capsys.readouterr().err == "failed: sealing.refuses (t\\x1b)\n"
         watch(line("padding.pads", Verdict.PASSED))
-        assert capsys.readouterr().err == "sealing: 1 passed, 1 failed\n"
+        assert capsys.readouterr().err == "sealing (t\\x1b): 1 passed, 1 failed\n"
+        watch(line("padding.pads", Verdict.WARNED, "other"))
+        assert capsys.readouterr().err == "padding (t\\x1b): 1 passed\n"
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "padding: 1 passed\n")
+    assert (out, err) == ("", "padding (other): 1 warned\n")
 
 
 def test_on_a_terminal_the_suites_and_how_far_it_is_are_shown() -> None:

@@ -1,0 +1,1 @@
+"""The tool that a person runs: command line, configuration, run directories and reports."""

@@ -1,0 +1,47 @@
+"""Options that several commands share, and readers of their values."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from session_harness.durations import parse_duration_ms
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_NAME: Final = "default"
+_NAME_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
+
+
+def read_duration_ms(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Return the milliseconds of an option's length of time; a callback of click."""
+    if value is None:
+        return None
+    try:
+        return parse_duration_ms(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def read_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Return the name of a testnet, which is also that of its state file; a callback of click."""
+    if not _NAME_FORM.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is not a name: use letters, digits, '.', '_' and '-'")
+    return value
+
+
+def network_options(function: F) -> F:
+    """Add ``--state`` and ``--name``: which running testnet is meant."""
+    name = click.option(
+        "--name", default=DEFAULT_NAME, show_default=True, callback=read_name, help="Name of the testnet."
+    )
+    state = click.option(
+        "--state",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="State file of the testnet, instead of its name.",
+    )
+    return name(state(function))

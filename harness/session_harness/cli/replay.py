@@ -1,0 +1,28 @@
+"""``replay``: run one case of an earlier run again, with everything as it was."""
+
+from pathlib import Path
+
+import click
+
+from session_harness.cli.options import json_option
+
+
+@click.command("replay")
+@click.argument("case", metavar="RUN/CASE")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the run directories.",
+)
+@json_option
+def replay(case: str, out: Path, *, as_json: bool) -> int:
+    """Run one case of an earlier run again: same testee, seed, network and number of examples.
+
+    CASE is the name of a folder below cases/ of the RUN.
+    """
+    from session_harness.cli.conform import judge
+    from session_harness.replaying import options_of_case
+
+    return judge(options_of_case(case, out), as_json=as_json)

@@ -1,0 +1,334 @@
+"""Run a testnet for as long as somebody wants it: in this process, or in a detached one."""
+
+import ipaddress
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from session_harness.errors import HarnessError, Interrupted, NoNetwork, TestnetNotStarted, UsageError
+from session_harness.running import state_path
+from session_harness.spelling import suggestion
+
+if TYPE_CHECKING:
+    from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
+
+REGISTRY_PORT: Final = 1280
+DETACHED_DEADLINE_S: Final = 90.0
+POLL_S: Final = 0.25
+_ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Hold the options of ``up``; None leaves a choice to the profile or the topology file."""
+
+    name: str
+    engine: str = "embedded"
+    nodes: int | None = None
+    topology: Path | None = None
+    profile: str | None = None
+    seed: str | None = None
+    data_dir: Path | None = None
+    ttl: int | None = None
+    advertise_ip: str | None = None
+    fixed_ports: bool = False
+    state: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the command line that means the same."""
+        words: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            option = "--" + field.name.replace("_", "-")
+            if value is True:
+                words.append(option)
+            elif field.name == "ttl" and value is not None:
+                words += [option, f"{value}ms"]
+            elif value is not None and value is not False:
+                words += [option, str(value.absolute() if isinstance(value, Path) else value)]
+        return words
+
+
+class _Stopped(BaseException):
+    """Leave whatever the main thread waits for: a signal asked for the end."""
+
+
+def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) -> str:
+    """Run a testnet until a signal, its lifetime or ``down`` ends it; return which.
+
+    Raise UsageError for options that contradict each other, TestnetNotStarted when it does not come up,
+    Interrupted when a signal comes before it is ready.
+    """
+    from session_testnet.control.state_file import StateFileError, write_state
+
+    topology, network_options = _describe(options)
+    path = state_path(options.state, options.name)
+    _refuse_second(path, options.name)
+    with _signals() as restore:
+        try:
+            handle = _open(topology, network_options)
+        except _Stopped:
+            raise Interrupted("interrupted before the testnet was ready") from None
+        try:
+            write_state(path, handle.state)
+            on_ready(handle.state)
+            return _wait(handle, options.ttl)
+        except _Stopped:
+            return "by signal"
+        except StateFileError as error:
+            raise TestnetNotStarted(str(error), hint=error.hint) from error
+        finally:
+            restore()
+            handle.close()
+            _remove_own_state(path)
+
+
+def serve_detached(options: ServeOptions) -> dict[str, Any]:
+    """Start a testnet in a process of its own, wait until it is ready, and return its state.
+
+    Raise TestnetNotStarted, with what the process said, when it ends or says nothing in time.
+    """
+    _describe(options)
+    path = state_path(options.state, options.name)
+    _refuse_second(path, options.name)
+    log = path.with_suffix(".log")
+    command = [sys.executable, "-m", "session_harness", "up", "--json", *options.arguments()]
+    with _open_log(log) as stream:
+        # From the root: no configuration file is read a second time, and no folder is kept busy.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            start_new_session=True,
+            cwd=log.absolute().anchor,
+        )
+    try:
+        line = _first_line(child, DETACHED_DEADLINE_S)
+    except BaseException:
+        _end(child)
+        raise
+    if line is None:
+        raise _not_started(child.wait(), log)
+    state: dict[str, Any] = json.loads(line)
+    return state
+
+
+def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
+    """End the network that a state file describes; return what happened, in one sentence.
+
+    Raise NoNetwork without a state file, HarnessError when the network does not end.
+    """
+    from session_testnet.control.state_file import StateFileError, is_alive, read_state, remove_state
+
+    try:
+        state = read_state(path)
+    except StateFileError as error:
+        raise NoNetwork(str(error), hint=error.hint) from error
+    name = state["name"]
+    if not is_alive(state):
+        remove_state(path)
+        return f"testnet {name!r} had ended already; its state file is removed"
+    from session_testnet import AttachedNetworkHandle
+    from session_testnet.control.errors import ControlError
+
+    try:
+        with AttachedNetworkHandle(state) as handle:
+            handle.request_shutdown()
+    except ControlError as error:
+        raise HarnessError(
+            f"the testnet {name!r} does not answer: {error}",
+            hint=f"end it by force with: kill {state['pid']}",
+        ) from error
+    end = time.monotonic() + deadline_s
+    while path.exists() and is_alive(state):
+        if time.monotonic() > end:
+            raise HarnessError(
+                f"waited {deadline_s:g} s for the testnet {name!r} (process {state['pid']}) to end",
+                hint=f"end it by force with: kill -9 {state['pid']}",
+            )
+        time.sleep(0.02)
+    return f"testnet {name!r} has ended"
+
+
+def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
+    from session_testnet import NetworkOptions, Topology
+    from session_testnet.network_options import ENGINES
+    from session_testnet.topology import PROFILES, TopologyError, load_topology
+
+    if options.engine not in ENGINES:
+        raise UsageError(
+            f"the engine {options.engine!r} is not available in this version",
+            hint=f"available: {', '.join(ENGINES)}",
+        )
+    if options.profile is not None and options.profile not in PROFILES:
+        raise UsageError(
+            f"there is no profile {options.profile!r}", hint=suggestion(options.profile, sorted(PROFILES))
+        )
+    if options.ttl is not None and options.ttl <= 0:
+        raise UsageError("--ttl must be longer than nothing", hint="write a time like 30m")
+    if options.advertise_ip is not None:
+        try:
+            ipaddress.ip_address(options.advertise_ip)
+        except ValueError:
+            raise UsageError(
+                f"--advertise-ip {options.advertise_ip!r} is not an IP address",
+                hint="write one like 192.168.1.20",
+            ) from None
+    if options.topology is not None:
+        given = [
+            f"--{field}" for field in ("nodes", "profile", "seed") if getattr(options, field) is not None
+        ]
+        if given:
+            raise UsageError(
+                f"{' and '.join(given)} cannot be combined with --topology",
+                hint="say it in the topology file",
+            )
+    try:
+        topology = (
+            load_topology(options.topology)
+            if options.topology is not None
+            else Topology.default(
+                **{"nodes": options.nodes} if options.nodes is not None else {},
+                name=options.name,
+                seed=options.seed if options.seed is not None else "0",
+                profile=options.profile or "default",
+            )
+        )
+    except TopologyError as error:
+        raise UsageError(str(error), hint=getattr(error, "hint", "")) from error
+    return topology, NetworkOptions(
+        engine=options.engine,
+        data_dir=options.data_dir,
+        log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
+        advertise_ip=options.advertise_ip,
+        registry_port=REGISTRY_PORT if options.fixed_ports else 0,
+    )
+
+
+def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":
+    from session_testnet import open_local
+
+    try:
+        return open_local(topology, options)
+    except Exception as error:
+        # Whatever stopped it, the network did not start: that is what the exit code must say.
+        raise TestnetNotStarted(
+            str(error) or type(error).__name__, hint=str(getattr(error, "hint", ""))
+        ) from error
+
+
+def _refuse_second(path: Path, name: str) -> None:
+    from session_testnet.control.state_file import StateFileError, is_alive, read_state
+
+    try:
+        state = read_state(path)
+    except StateFileError:
+        return
+    if is_alive(state):
+        raise TestnetNotStarted(
+            f"a testnet called {state['name']!r} is running already, as process {state['pid']}",
+            hint=f"end it with: session-harness down --name {name}, or choose another name with --name",
+        )
+
+
+def _wait(handle: "LocalNetworkHandle", ttl_ms: int | None) -> str:
+    end = None if ttl_ms is None else time.monotonic() + ttl_ms / 1000
+    while True:
+        left = POLL_S if end is None else min(POLL_S, end - time.monotonic())
+        if left <= 0:
+            return "its time to live is over"
+        if handle.wait_for_shutdown_request(left):
+            return "as asked"
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], None]]:
+    """Raise _Stopped in the main thread on a signal; what is yielded ends that: a second signal kills."""
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Stopped
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, stop)
+    try:
+        yield restore
+    finally:
+        restore()
+
+
+def _remove_own_state(path: Path) -> None:
+    from session_testnet.control.state_file import StateFileError, read_state, remove_state
+
+    with suppress(StateFileError):
+        if read_state(path)["pid"] == os.getpid():
+            remove_state(path)
+
+
+def _open_log(path: Path) -> Any:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    except OSError as error:
+        raise TestnetNotStarted(
+            f"the log file {path} cannot be written: {error.strerror}", hint="name another place with --state"
+        ) from error
+
+
+def _first_line(child: "subprocess.Popen[bytes]", deadline_s: float) -> bytes | None:
+    """Return the first line of a child's stdout, or None when it ended without one, and close the pipe."""
+    assert child.stdout is not None
+    end = time.monotonic() + deadline_s
+    received = b""
+    with child.stdout as stream, selectors.DefaultSelector() as selector:
+        os.set_blocking(stream.fileno(), False)
+        selector.register(stream, selectors.EVENT_READ)
+        while b"\n" not in received:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TestnetNotStarted(
+                    f"waited {deadline_s:g} s for the testnet to be ready",
+                    hint="start it without --detach to see why",
+                )
+            if selector.select(left):
+                chunk = os.read(stream.fileno(), 1 << 16)
+                if not chunk:
+                    return None
+                received += chunk
+    return received.partition(b"\n")[0]
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(10)
+
+
+def _not_started(code: int, log: Path) -> HarnessError:
+    """Make the error of a child that ended before it was ready from what it wrote."""
+    lines = log.read_text("utf-8", "replace").splitlines()
+    said = {kind: line for line in lines for kind in ("error", "hint") if line.startswith(f"{kind}: ")}
+    message = said.get("error", f"error: the testnet ended with code {code} before it was ready")
+    kind = UsageError if code == UsageError.exit_code else TestnetNotStarted
+    return kind(
+        message.removeprefix("error: "), hint=said.get("hint", f"hint: see {log}").removeprefix("hint: ")
+    )
