@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from session_testnet.control.handles import (
-        AttachedNetworkHandle,
-        LocalNetworkHandle,
-        NetworkHandle,
-        NodeHandle,
-    )
+    from session_testnet.control.attached import AttachedNetworkHandle
+    from session_testnet.control.handles import NetworkHandle, NodeHandle
+    from session_testnet.control.local import LocalNetworkHandle
     from session_testnet.network_options import NetworkOptions
     from session_testnet.topology import Topology
 
@@ -29,8 +26,8 @@ __all__ = [
 
 # The network stack is heavy: a name of it is imported when it is first used.
 _HOMES = {
-    "AttachedNetworkHandle": "session_testnet.control.handles",
-    "LocalNetworkHandle": "session_testnet.control.handles",
+    "AttachedNetworkHandle": "session_testnet.control.attached",
+    "LocalNetworkHandle": "session_testnet.control.local",
     "NetworkHandle": "session_testnet.control.handles",
     "NodeHandle": "session_testnet.control.handles",
     "NetworkOptions": "session_testnet.network_options",
@@ -50,7 +47,7 @@ def open_local(
     topology: "Topology | None" = None, options: "NetworkOptions | None" = None
 ) -> "LocalNetworkHandle":
     """Start a network in a thread of this process and return its handle when it is ready."""
-    from session_testnet.control.handles import LocalNetworkHandle
+    from session_testnet.control.local import LocalNetworkHandle
     from session_testnet.topology import Topology
 
     return LocalNetworkHandle.open(topology or Topology.default(), options)
@@ -58,7 +55,7 @@ def open_local(
 
 def attach(state: "Path | str | None" = None) -> "AttachedNetworkHandle":
     """Return a handle on a running network, by its state file or by its name."""
-    from session_testnet.control.handles import AttachedNetworkHandle
+    from session_testnet.control.attached import AttachedNetworkHandle
     from session_testnet.control.state_file import default_state_path
 
     path = state if isinstance(state, Path) else default_state_path(state or "default")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from session_testnet import AttachedNetworkHandle, NetworkHandle
-from session_testnet.control.commands import COMMANDS, ControlError
+from session_testnet.control.commands import COMMANDS
+from session_testnet.control.errors import ControlError
 
 
 @pytest.fixture

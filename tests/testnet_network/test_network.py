@@ -11,7 +11,7 @@ import pytest
 import session_testnet
 from session_protocol.accounts import Account
 from session_testnet import NetworkHandle, NetworkOptions, Topology
-from session_testnet.control.commands import ControlError
+from session_testnet.control.errors import ControlError
 from session_testnet.control.state_file import state_schema
 from session_testnet.endpoints import EndpointError
 from session_testnet.network import Network

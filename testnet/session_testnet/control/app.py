@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from session_testnet.control.commands import ControlError, execute
+from session_testnet.control.commands import execute
+from session_testnet.control.errors import ControlError
 from session_testnet.network import Network
 from session_testnet.services.responses import json_response
 

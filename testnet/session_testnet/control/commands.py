@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from session_protocol.errors import ProtocolError
+from session_testnet.control.errors import ControlError
 from session_testnet.engines.base import EngineError
 from session_testnet.faults import FaultError
 from session_testnet.network import Network
@@ -11,15 +12,6 @@ from session_testnet.network_options import NetworkError
 
 Params = Mapping[str, Any]
 Command = Callable[[Network, Params], Awaitable[Any]]
-
-
-class ControlError(Exception):
-    """Say why a command was not carried out, and how to mend it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence of what went wrong and, where there is one, a hint."""
-        super().__init__(message)
-        self.hint = hint
 
 
 async def execute(network: Network, command: str, params: Params) -> Any:

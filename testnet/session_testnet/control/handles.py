@@ -1,23 +1,11 @@
 """One handle for a network, in this process or attached to: what suites and commands hold."""
 
-import http.client
-import json
-import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from session_testnet.control.commands import ControlError, execute
-from session_testnet.control.host import HostedNetwork
-from session_testnet.control.state_file import read_state
-from session_testnet.loop_thread import LoopThread
-from session_testnet.network_options import NetworkOptions
-from session_testnet.topology import Topology
-
-COMMAND_DEADLINE_S = 30.0
-START_DEADLINE_S = 60.0
+from session_testnet.control.errors import ControlError
 
 
 class NetworkHandle(ABC):
@@ -187,124 +175,3 @@ class TraceHandle:
         """Return the events after number ``since``, oldest first, of one kind or of all."""
         events: list[dict[str, Any]] = self._network.command("trace", since=since, kind=kind)
         return events
-
-
-class LocalNetworkHandle(NetworkHandle):
-    """Own a network that runs in a thread of this process; made with :meth:`open`."""
-
-    def __init__(self, thread: LoopThread, hosted: HostedNetwork) -> None:
-        """Take the running parts; :meth:`open` makes them."""
-        super().__init__(hosted.state())
-        self._thread = thread
-        self._hosted = hosted
-
-    @classmethod
-    def open(cls, topology: Topology, options: NetworkOptions | None = None) -> "LocalNetworkHandle":
-        """Start a network and return when it is ready."""
-        thread = LoopThread(f"testnet {topology.name}")
-        try:
-            hosted = thread.run(
-                HostedNetwork.start(topology, options),
-                timeout_s=START_DEADLINE_S,
-                waiting_for="the network to be ready",
-            )
-        except BaseException:
-            thread.close()
-            raise
-        return cls(thread, hosted)
-
-    def command(self, name: str, **params: Any) -> Any:
-        """Carry out a control command on the network's own loop."""
-        return self._thread.run(
-            execute(self._hosted.network, name, params),
-            timeout_s=COMMAND_DEADLINE_S,
-            waiting_for=f"command {name}",
-        )
-
-    def wait_for_shutdown_request(self, timeout_s: float) -> bool:
-        """Wait until somebody asks for the network's end; tell whether that happened."""
-        return self._thread.run(
-            _wait_for(self._hosted, timeout_s), timeout_s=timeout_s + 5, waiting_for="a request to shut down"
-        )
-
-    def close(self) -> None:
-        """End the network and its thread; safe to call twice."""
-        if self._thread.loop.is_closed():
-            return
-        self._thread.run(
-            self._hosted.aclose(), timeout_s=COMMAND_DEADLINE_S, waiting_for="the network to end"
-        )
-        self._thread.close()
-
-
-async def _wait_for(hosted: HostedNetwork, timeout_s: float) -> bool:
-    import asyncio
-
-    try:
-        await asyncio.wait_for(hosted.control.shutdown_requested.wait(), timeout_s)
-    except TimeoutError:
-        return False
-    return True
-
-
-class AttachedNetworkHandle(NetworkHandle):
-    """Act on somebody else's network over its control interface."""
-
-    def __init__(self, state: dict[str, Any]) -> None:
-        """Take the network's state file as a mapping; :meth:`from_state_file` reads one."""
-        super().__init__(state)
-        parts = urllib.parse.urlsplit(state["control"]["url"])
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port
-        self._connection: http.client.HTTPConnection | None = None
-
-    @classmethod
-    def from_state_file(cls, path: Path) -> "AttachedNetworkHandle":
-        """Attach to the network that a state file describes."""
-        return cls(read_state(path))
-
-    def command(self, name: str, **params: Any) -> Any:
-        """Carry out a control command over HTTP."""
-        body = json.dumps({"command": name, "params": params}).encode()
-        headers = {
-            "Authorization": f"Bearer {self.state['control']['token']}",
-            "Content-Type": "application/json",
-        }
-        try:
-            answer = self._post(body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            url = self.state["control"]["url"]
-            raise ControlError(
-                f"the network {self.state['name']!r} does not answer at {url}: {error}",
-                "it may have ended; see: session-harness status",
-            ) from error
-        if "error" in answer:
-            raise ControlError(answer["error"]["message"], answer["error"].get("hint", ""))
-        return answer["result"]
-
-    def request_shutdown(self) -> None:
-        """Ask the network to end itself."""
-        self.command("shutdown")
-
-    def close(self) -> None:
-        """Close the connection; the network goes on."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-        for attempt in (1, 2):
-            fresh = self._connection is None
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(
-                    self._host, self._port, timeout=COMMAND_DEADLINE_S
-                )
-            try:
-                self._connection.request("POST", "/command", body, dict(headers))
-                answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
-                return answer
-            except (http.client.RemoteDisconnected, ConnectionError):
-                # A kept connection may have been closed meanwhile: one new try, on a new connection.
-                self.close()
-                if fresh or attempt == 2:
-                    raise
-        raise AssertionError("unreachable")
