@@ -1,5 +1,6 @@
 """What an ended check says about its testee: from an exception to a verdict, pure."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,6 +12,10 @@ from session_conformance.guard import CheckEnded
 from session_conformance.verdicts import CONTRADICTIONS, SEVERITY, Level, Reason, Verdict, contradiction
 
 MESSAGE_CHARACTERS: Final = 2_000
+
+# What differs from run to run, and advice for people who run pytest themselves.
+_ADDRESSES: Final = re.compile(r" at 0x[0-9a-f]+(?=>)")
+_PYTEST_ADVICE: Final = re.compile(r"\n *Use -v to get more diff")
 
 
 class TestnetFailed(Exception):
@@ -99,4 +104,5 @@ def after_retry(first: Outcome, second: Outcome) -> Outcome:
 def _sentence(error: BaseException) -> str:
     message = error.msg if isinstance(error, pytest.skip.Exception | pytest.fail.Exception) else None
     text = str(message if message is not None else error).strip() or type(error).__name__
+    text = _PYTEST_ADVICE.sub("", _ADDRESSES.sub("", text)).rstrip()
     return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"

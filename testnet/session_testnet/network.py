@@ -20,6 +20,9 @@ from session_testnet.trace import Trace
 
 STATE_SCHEMA = 1
 
+# What stands in front of a log line already, or says where the line belongs.
+_EVENT_HEAD = frozenset({"seq", "t_ms", "kind", "node"})
+
 
 class Network:
     """Run a network inside the calling event loop and act on it.
@@ -37,8 +40,8 @@ class Network:
         self.topology = topology
         self.options = options
         self.clock = Clock()
-        self.trace = Trace(self.clock)
-        self.logs = LogBook(options.log_dir)
+        self.logs = LogBook(options.log_dir, clock=self.clock)
+        self.trace = Trace(self.clock, listener=self._log_event)
         self.faults = FaultBook(topology.seed)
         self.engine = EmbeddedEngine(
             topology,
@@ -54,6 +57,14 @@ class Network:
             faults=self.faults,
         )
         self._closed = False
+
+    def _log_event(self, event: Mapping[str, Any]) -> None:
+        """Write what a service saw into its log: the file beside a run tells the same as the trace."""
+        name = event["node"] or event["kind"].partition(".")[0]
+        details = " ".join(
+            f"{key}={value}" for key, value in event.items() if key not in _EVENT_HEAD and value is not None
+        )
+        self.logs.write(name, "info", f"{event['kind']} {details}".rstrip())
 
     @classmethod
     async def start(cls, topology: Topology, options: NetworkOptions | None = None) -> "Network":

@@ -4,7 +4,7 @@ import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any
@@ -25,11 +25,18 @@ class Trace:
     text.
     """
 
-    def __init__(self, clock: Clock | None = None, *, capacity: int = 20_000) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        capacity: int = 20_000,
+        listener: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"a trace keeps at least one event, not {capacity}")
         self._clock = clock or Clock()
         self._lock = threading.Lock()
+        self._listener = listener
         self._events: deque[dict[str, Any]] = deque(maxlen=capacity)
         self._seq = 0
 
@@ -48,9 +55,11 @@ class Trace:
             event[name] = value if type(value) in _PLAIN_TYPES else _plain(value)
         with self._lock:
             self._seq += 1
-            event["seq"] = self._seq
+            event["seq"] = number = self._seq
             self._events.append(event)
-            return self._seq
+        if self._listener is not None:
+            self._listener(event)
+        return number
 
     def events(
         self, since: int = 0, limit: int | None = None, *, kind: str | None = None

@@ -133,6 +133,9 @@ def test_the_environment_can_be_evaluated_by_a_shell(up: Shared) -> None:
         "HTTP_PROXY": up.state["gateway"]["url"],
         "HTTPS_PROXY": up.state["gateway"]["url"],
         "NO_PROXY": "127.0.0.0/8",
+        "http_proxy": up.state["gateway"]["url"],
+        "https_proxy": up.state["gateway"]["url"],
+        "no_proxy": "127.0.0.0/8",
     }
 
 

@@ -70,7 +70,7 @@ class Node:
     def __init__(self, name):
         self.name, self.is_running = name, "running"
     def status(self):
-        return {"status": self.is_running}
+        return {"status": self.is_running, "clock_skew_ms": 0}
     def start(self):
         self.is_running = "running"
     def resume(self):

@@ -247,8 +247,10 @@ def test_faults_are_testees(monkeypatch: pytest.MonkeyPatch, module: str) -> Non
 
     adapter_class = importlib.import_module(module).Mini
     faults = (
-        types.SimpleNamespace(id="no-padding", kind="inprocess", testee_class=adapter_class),
-        types.SimpleNamespace(id="hangs", kind="child", testee_class=adapter_class),
+        types.SimpleNamespace(
+            id="no-padding", kind="inprocess", testee_class=adapter_class, suites=("padding",)
+        ),
+        types.SimpleNamespace(id="hangs", kind="child", testee_class=adapter_class, suites=("messaging",)),
     )
     monkeypatch.setitem(
         sys.modules,
@@ -257,6 +259,7 @@ def test_faults_are_testees(monkeypatch: pytest.MonkeyPatch, module: str) -> Non
     )
     near, far = parse_testee_spec("broken:no-padding"), parse_testee_spec("broken:hangs")
     assert (near.kind, near.name) == (SpecKind.PYTHON, "broken-no-padding")
+    assert near.suites == ("padding",)
     assert isinstance(open_testee(near), InProcessTestee)
     assert far.kind is SpecKind.CHILD_CLASS
     assert isinstance(open_testee(far), StdioTestee)

@@ -32,13 +32,14 @@ def faults() -> None:
 @click.option(
     "--offset", callback=read_duration_ms, metavar="DURATION", help="How far off (action clock_skew)."
 )
-@click.option("--seed", help="Seed of the fault's own choices.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the fault's own choices.")
 @network_options
 @json_option
 def add(action: str, state: Path | None, name: str, *, as_json: bool, **given: Any) -> None:
-    """Add a fault. ACTION is status, delay, drop, duplicate, reorder, corrupt, clock_skew or wrong_swarm.
+    """Add a fault: ACTION is what goes wrong.
 
-    An ACTION that starts with { is a whole rule in JSON.
+    One of status, delay, drop, hang, duplicate, reorder, corrupt, clock_skew and wrong_swarm; or, beginning
+    with {, a whole rule in JSON, which can also name paths and a probability.
     """
     from session_harness.running import running_network
 

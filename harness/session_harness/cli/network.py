@@ -60,13 +60,10 @@ def env(state: Path | None, name: str, *, as_json: bool) -> None:
 def environment_of(state: dict[str, dict[str, str]]) -> dict[str, str]:
     """Return the variables that clients read: the seed, and the gateway as proxy beyond loopback."""
     seed, gateway = state["registry"]["url"], state["gateway"]["url"]
-    return {
-        "LOCAL_DEVNET_SEED_URL": seed,
-        "DEVNET_SEED_URL": seed,
-        "HTTP_PROXY": gateway,
-        "HTTPS_PROXY": gateway,
-        "NO_PROXY": NO_PROXY,
-    }
+    proxies = {"HTTP_PROXY": gateway, "HTTPS_PROXY": gateway, "NO_PROXY": NO_PROXY}
+    # Some programs, curl for plain HTTP among them, read the lower-case names alone.
+    lower = {name.lower(): value for name, value in proxies.items()}
+    return {"LOCAL_DEVNET_SEED_URL": seed, "DEVNET_SEED_URL": seed, **proxies, **lower}
 
 
 @click.command("logs")

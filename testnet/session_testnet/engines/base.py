@@ -62,6 +62,16 @@ class ServiceEndpoints:
     gateway: NodeEndpoints
     nodes: dict[str, NodeEndpoints] = field(default_factory=dict)
 
+    def by_name(self) -> dict[str, NodeEndpoints]:
+        """Return the endpoints of every service by the name of its log."""
+        return {
+            "registry": self.registry_http,
+            "community": self.community,
+            "files": self.files,
+            "gateway": self.gateway,
+            **self.nodes,
+        }
+
 
 class Engine(Protocol):
     """Run the parts of one network."""

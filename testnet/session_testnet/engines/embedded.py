@@ -169,6 +169,10 @@ class EmbeddedEngine:
             await self._start_gateway(gateway_socket)
             # Every socket has an owner now that closes it.
             unstarted.pop_all()
+        for name, endpoints in self._endpoints.by_name().items():
+            self._logs.write(
+                name, "info", f"listening at {endpoints.bind}, advertised as {endpoints.advertised}"
+            )
 
     async def _start_servers(self, community_socket: socket.socket, files_socket: socket.socket) -> ExitMap:
         endpoints = self.endpoints
