@@ -62,7 +62,7 @@ def _suite(run: RunResults, suite: str) -> dict[str, Any]:
         rows.setdefault(short_name(record), []).append(record)
     return {
         "name": suite,
-        "counts": run.counts(suite=suite),
+        "tallies": [(testee.name, run.counts(suite=suite, testee=testee.name)) for testee in run.testees],
         "open": any(record.verdict in PROBLEMS for records in rows.values() for record in records),
         "rows": [_row(run, name, records) for name, records in rows.items()],
     }
