@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from session_conformance.contract.errors import TesteeError
 from session_conformance.contract.specs import TesteeSpec, open_testee, parse_testee_spec
 from session_conformance.guard import GuardedTestee
+from session_conformance.interruption import Interruption
 from session_conformance.judging import TestnetFailed
 from session_conformance.options import JudgeOptions, case_seed
 
@@ -40,6 +41,7 @@ class Courtroom:
         self._network_of = ""
         # On a network of somebody else, mailboxes keep what earlier runs have left there.
         self._nonce = secrets.token_hex(8) if options.state else ""
+        self.interruption = Interruption()
 
     def begin_attempt(self, testee: str, check: str, attempt: int) -> int:
         """Make sure that an attempt finds no traces of another one, and return the seed of its accounts.
@@ -94,7 +96,8 @@ class Courtroom:
                     environment_provider=_environment,
                     say=self._announce,
                     harness=harness_name(),
-                )
+                ),
+                self.interruption,
             )
             opened.hello  # noqa: B018  # reading it starts the testee
         except TesteeError as error:

@@ -12,6 +12,7 @@ from session_conformance.contract.errors import (
 )
 from session_conformance.contract.messages import Hello, Result
 from session_conformance.contract.testee import Call, Testee
+from session_conformance.interruption import Interruption
 
 # Shrinking a crash is worth some restarts, but a restart may take a second.
 RESTARTS_A_CHECK: Final = 12
@@ -35,9 +36,10 @@ class GuardedTestee(Testee):
     crash, or output that breaks the contract, is followed by a restart at the next call, a few times a check.
     """
 
-    def __init__(self, inner: Testee) -> None:
+    def __init__(self, inner: Testee, interruption: Interruption | None = None) -> None:
         super().__init__(inner.name, seed=inner.seed, deadlines=inner.deadlines, harness=inner.harness)
         self._inner = inner
+        self._interruption = interruption or Interruption()
         self.transcript = inner.transcript
         self.events = inner.events
         self._over: TesteeError | None = None
@@ -104,6 +106,7 @@ class GuardedTestee(Testee):
             self._judge(error)
 
     def _prepare(self) -> None:
+        self._interruption.check()
         if self._over is not None:
             raise CheckEnded(self._over)
         if not self._inner.alive:

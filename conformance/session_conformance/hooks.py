@@ -80,11 +80,12 @@ class Judge:
     # Before the checks.
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Open the stream."""
         options = self.options
         if self.worker or options.run_dir is None or self.config.option.collectonly:
             return
+        self.courtroom.interruption.watch(session)
         options.run_dir.mkdir(parents=True, exist_ok=True)
         self._writer = StreamWriter(options.run_dir / FILE_NAME)
         self._writer.header(
@@ -304,6 +305,9 @@ class Judge:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the courtroom and the stream, and set the exit code."""
+        self.courtroom.interruption.release()
+        if self.courtroom.interruption.noted:
+            self._end = RunEnd.INTERRUPTED
         self.courtroom.close()
         if self.worker or self.config.option.collectonly:
             return

@@ -17,17 +17,6 @@ POLITE_S: Final = 1.0
 GRACE_S: Final = 20.0
 """How long an interrupted child may take to end by itself."""
 
-SETTLE_S: Final = 1.0
-"""Work that a child reports within this time after an interruption was under way already."""
-
-
-class News(Enum):
-    """Say what has been heard of a child since it was last asked."""
-
-    NOTHING = "nothing"
-    SIGNS = "signs"  # it lives
-    WORK = "work"  # it goes on with what it was started for
-
 
 class ChildEnd(Enum):
     """Say why a child ended."""
@@ -51,7 +40,6 @@ class Deadlines:
 
     silence_s: float
     grace_s: float = GRACE_S
-    settle_s: float = SETTLE_S
 
 
 def run_child(
@@ -59,14 +47,14 @@ def run_child(
     *,
     log: Path,
     environment: Mapping[str, str],
-    listen: Callable[[], News],
+    listen: Callable[[], bool],
     deadlines: Deadlines,
 ) -> ChildResult:
     """Run a command, its output in ``log``, until it ends.
 
-    ``listen`` is called ten times a second and says what is new; a child without news and without output for
-    ``silence_s`` seconds is ended. SIGINT and SIGTERM are handed on as SIGINT, again when the child goes on
-    working; a second one, or ``grace_s`` seconds without effect, ends the child by force.
+    ``listen`` is called ten times a second and says whether there was news; a child without news and without
+    output for ``silence_s`` seconds is ended. SIGINT and SIGTERM are handed on as SIGINT; a second one, or
+    ``grace_s`` seconds without effect, ends the child by force.
     """
     with log.open("wb") as stream:
         child = subprocess.Popen(
@@ -89,12 +77,11 @@ def _follow(
     child: "subprocess.Popen[bytes]",
     log: Path,
     interruptions: list[int],
-    listen: Callable[[], News],
+    listen: Callable[[], bool],
     deadlines: Deadlines,
 ) -> ChildResult:
     last_news = time.monotonic()
     interrupted_at: float | None = None
-    asked_at = last_news
     size = 0
     while True:
         try:
@@ -105,22 +92,17 @@ def _follow(
         if code is not None:
             end = ChildEnd.BY_ITSELF if interrupted_at is None else ChildEnd.INTERRUPTED
             return ChildResult(end, code)
-        news, grown = listen(), log.stat().st_size
-        if news is not News.NOTHING or grown != size:
+        has_news, grown = listen(), log.stat().st_size
+        if has_news or grown != size:
             last_news, size = now, grown
         if interrupted_at is None:
             if interruptions:
-                interrupted_at = asked_at = now
+                interrupted_at = now
                 _signal(child, signal.SIGINT)
             elif now - last_news > deadlines.silence_s:
                 return ChildResult(ChildEnd.SILENT, _end_by_force(child))
         elif len(interruptions) > 1 or now - interrupted_at > deadlines.grace_s:
             return ChildResult(ChildEnd.INTERRUPTED, _end_by_force(child))
-        elif news is News.WORK and now - asked_at > deadlines.settle_s:
-            # The signal got lost: Python forgets a KeyboardInterrupt that is raised in a callback of the
-            # garbage collector, and hypothesis has such a callback. A child that tidies up is left alone.
-            asked_at = now
-            _signal(child, signal.SIGINT)
 
 
 @contextmanager

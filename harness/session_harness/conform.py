@@ -16,7 +16,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from session_harness.child import ChildEnd, ChildResult, Deadlines, News, run_child
+from session_harness.child import ChildEnd, ChildResult, Deadlines, run_child
 from session_harness.errors import ExitCode, HarnessError, Interrupted, NoNetwork, UsageError
 from session_harness.runs import DEFAULT_ROOT, RunDirectory, create_run
 from session_harness.spelling import suggestion
@@ -125,11 +125,11 @@ def conform(
     directory.write_inputs(inputs_of(options, directory))
     tail = StreamTail(directory.stream)
 
-    def listen() -> News:
+    def listen() -> bool:
         lines = tail.read()
         for line in lines:
             watch(line)
-        return news_of(lines)
+        return bool(lines)
 
     command = [sys.executable, "-P", "-m", "pytest", *_PYTEST, *options.pytest_arguments(directory)]
     with resources.as_file(resources.files("session_harness") / "conform_pytest.ini") as configuration:
@@ -300,12 +300,6 @@ class StreamTail:
             if isinstance(value, dict):
                 found.append(value)
         return found
-
-
-def news_of(lines: Sequence[Mapping[str, Any]]) -> News:
-    """Return what lines of a stream say about the suites: do they go on, or only close what is open."""
-    judged = any(line.get("type") == "verdict" and line.get("verdict") != "not_run" for line in lines)
-    return News.WORK if judged else News.SIGNS if lines else News.NOTHING
 
 
 def tail_of(log: Path, lines: int = LOG_LINES_SHOWN) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from session_harness.child import ChildEnd, ChildResult, Deadlines, News, run_child
+from session_harness.child import ChildEnd, ChildResult, Deadlines, run_child
 
 
 def run(
@@ -17,15 +17,14 @@ def run(
     *,
     silence_s: float = 30,
     grace_s: float = 30,
-    settle_s: float = 30,
-    listen: Callable[[], News] = lambda: News.NOTHING,
+    listen: Callable[[], bool] = lambda: False,
 ) -> ChildResult:
     return run_child(
         [sys.executable, "-c", program],
         log=tmp_path / "log",
         environment=dict(os.environ),
         listen=listen,
-        deadlines=Deadlines(silence_s, grace_s, settle_s),
+        deadlines=Deadlines(silence_s, grace_s),
     )
 
 
@@ -35,15 +34,15 @@ WAIT_FOR_EVER = "import threading; threading.Event().wait()"
 class WhenReady:
     """Send this process signals once the child has said that it is ready."""
 
-    def __init__(self, log: Path, *numbers: int, news: News = News.NOTHING) -> None:
+    def __init__(self, log: Path, *numbers: int, has_news: bool = False) -> None:
         self.log = log
         self.numbers = list(numbers)
-        self.news = news
+        self.has_news = has_news
 
-    def __call__(self) -> News:
+    def __call__(self) -> bool:
         if self.numbers and self.log.exists() and b"ready" in self.log.read_bytes():
             os.kill(os.getpid(), self.numbers.pop(0))
-        return self.news
+        return self.has_news
 
 
 @pytest.mark.parametrize("code", [0, 1, 5])
@@ -94,16 +93,10 @@ COUNTS_INTERRUPTIONS = (
 )
 
 
-def test_an_interruption_that_got_lost_is_repeated_while_the_child_works(tmp_path: Path) -> None:
-    working = WhenReady(tmp_path / "log", signal.SIGINT, news=News.WORK)
-    result = run(tmp_path, COUNTS_INTERRUPTIONS, settle_s=0.1, listen=working)
-    assert result == ChildResult(ChildEnd.INTERRUPTED, 7)
-
-
-@pytest.mark.parametrize("news", [News.NOTHING, News.SIGNS])
-def test_a_child_that_is_tidying_up_is_not_asked_again(tmp_path: Path, news: News) -> None:
-    tidying = WhenReady(tmp_path / "log", signal.SIGINT, news=news)
-    result = run(tmp_path, COUNTS_INTERRUPTIONS, settle_s=0.1, grace_s=0.8, listen=tidying)
+@pytest.mark.parametrize("has_news", [False, True])
+def test_a_child_that_is_tidying_up_is_not_asked_again(tmp_path: Path, has_news: bool) -> None:
+    tidying = WhenReady(tmp_path / "log", signal.SIGINT, has_news=has_news)
+    result = run(tmp_path, COUNTS_INTERRUPTIONS, grace_s=0.8, listen=tidying)
     assert result.end is ChildEnd.INTERRUPTED
     assert (tmp_path / "log").read_text().count("asked") == 1
 

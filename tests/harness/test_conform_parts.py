@@ -10,8 +10,8 @@ import pytest
 
 from session_conformance.verdicts import CheckRecord, Reason, RunEnd, Verdict
 from session_harness import conform as judging
-from session_harness.child import ChildEnd, ChildResult, News
-from session_harness.conform import ConformOptions, StreamTail, child_environment, judge, news_of, options_of
+from session_harness.child import ChildEnd, ChildResult
+from session_harness.conform import ConformOptions, StreamTail, child_environment, judge, options_of
 from session_harness.errors import ExitCode, UsageError
 from session_harness.report.results import RunResults, TesteeInfo
 from session_harness.runs import RunDirectory
@@ -144,13 +144,6 @@ def test_a_growing_stream_is_read_line_by_line(tmp_path: Path) -> None:
         assert tail.read() == []
         stream.write('rdict", "check": "ü"}\n'.encode())
         assert tail.read() == [{"type": "verdict", "check": "ü"}]
-
-
-def test_only_a_judged_check_shows_that_the_suites_go_on() -> None:
-    judged, left_out = {"type": "verdict", "verdict": "passed"}, {"type": "verdict", "verdict": "not_run"}
-    assert news_of([]) is News.NOTHING
-    assert news_of([{"type": "footer"}, left_out]) is News.SIGNS
-    assert news_of([left_out, judged]) is News.WORK
 
 
 # The exit code.
