@@ -136,6 +136,10 @@ class GuardedTestee(Testee):
         """Replace the testee by a fresh one."""
         return self._inner.restart()
 
+    def abandon(self) -> None:
+        """Kill the testee's process at once, if it has one; whoever waits for it sees it end."""
+        self._inner.abandon()
+
     def close(self) -> None:
         """End the testee."""
         self._inner.close()

@@ -6,6 +6,7 @@ noted, and takes effect at the next call of a testee, or after the check.
 """
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -13,22 +14,28 @@ import pytest
 
 
 class Interruption:
-    """Note the first SIGINT; the second one ends whatever is done at once."""
+    """Note the first SIGINT; the second one, and SIGTERM, end whatever is done at once."""
 
     def __init__(self) -> None:
         self.noted = False
+        self.on_signal: Callable[[], None] = lambda: None
+        """Called at each signal, to end what the run may be waiting for."""
         self._session: pytest.Session | None = None
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def watch(self, session: pytest.Session) -> None:
         """Note signals from now on; must be called from the main thread."""
         self._session = session
-        self._before = signal.signal(signal.SIGINT, self._note)
+        self._before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, self._note),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._end),
+        }
 
     def release(self) -> None:
         """Give the signal back to whoever had it."""
         if self._session is not None:
-            signal.signal(signal.SIGINT, self._before)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
             self._session = None
 
     def check(self) -> None:
@@ -42,3 +49,9 @@ class Interruption:
         self.noted = True
         if self._session is not None:
             self._session.shouldstop = "interrupted"
+        self.on_signal()
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self.noted = True
+        self.on_signal()
+        raise KeyboardInterrupt

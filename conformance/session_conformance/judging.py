@@ -10,6 +10,7 @@ import pytest
 from session_conformance.contract.errors import Rejected, TesteeError, Unsupported
 from session_conformance.guard import CheckEnded
 from session_conformance.verdicts import CONTRADICTIONS, SEVERITY, Level, Reason, Verdict, contradiction
+from session_protocol.errors import ProtocolError
 
 MESSAGE_CHARACTERS: Final = 2_000
 
@@ -59,6 +60,9 @@ def judge(error: BaseException | None, *, level: Level, declared: Collection[str
             return Outcome(contradiction(level), f"{_sentence(error)} (but hello declared {error.op})")
         case AssertionError() | Rejected() | pytest.fail.Exception():
             return Outcome(contradiction(level), _sentence(error))
+        case ProtocolError():
+            # Our own reader refuses what the testee made: nobody else could read it either.
+            return Outcome(contradiction(level), f"what the testee made cannot be read: {_sentence(error)}")
         case BaseExceptionGroup() if _is_inconsistency(error):
             return Outcome(Verdict.FLAKY, f"one input, several answers: {_sentence(error)}")
         case BaseExceptionGroup():
@@ -104,5 +108,8 @@ def after_retry(first: Outcome, second: Outcome) -> Outcome:
 def _sentence(error: BaseException) -> str:
     message = error.msg if isinstance(error, pytest.skip.Exception | pytest.fail.Exception) else None
     text = str(message if message is not None else error).strip() or type(error).__name__
+    # Hypothesis adds the example that failed as a note.
+    notes = [line for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
+    text = "\n".join([text, *(line for line in notes if not line.lstrip().startswith("testee="))])
     text = _PYTEST_ADVICE.sub("", _ADDRESSES.sub("", text)).rstrip()
     return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"

@@ -174,6 +174,26 @@ def test_an_interrupted_run_keeps_what_it_has_and_is_130(cli: Any) -> None:
     assert (report.parent / "report.html").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_hanging_testee_neither_delays_the_end_nor_outlives_it(cli: Any, number: int) -> None:
+    spec = adapter(
+        cli.folder,
+        'open("asked", "w").write(str(__import__("os").getpid())); threading.Event().wait(600)',
+    )
+    child = cli.start("conform", "--testee", spec, "--suite", "padding")
+    asked = cli.folder / "asked"
+    deadline = time.monotonic() + 40
+    while not (asked.exists() and asked.read_text()):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline, "the testee was not asked within 40 s"
+        time.sleep(0.02)
+    child.send_signal(number)
+    child.communicate(timeout=30)
+    assert child.returncode == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(asked.read_text()), 0)
+
+
 def test_the_users_own_pytest_settings_do_not_matter(cli: Any) -> None:
     (cli.folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     (cli.folder / "conftest.py").write_text("raise RuntimeError('not mine')\n")

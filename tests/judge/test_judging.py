@@ -21,6 +21,7 @@ from session_conformance.guard import RESTARTS_A_CHECK, CheckEnded, GuardedTeste
 from session_conformance.judging import Outcome, TestnetFailed, after_retry, heaviest, judge
 from session_conformance.ledger import Ledger, Part, combine
 from session_conformance.verdicts import CheckRecord, Level, Reason, Verdict
+from session_protocol.errors import DecryptFailed
 
 V = Verdict
 DECLARED = frozenset({"padding.pad"})
@@ -36,6 +37,7 @@ def verdict(error: BaseException | None, level: Level = Level.MUST) -> Verdict:
         (None, V.PASSED),
         (AssertionError("1 != 2"), V.FAILED),
         (Rejected("padding.pad", "internal"), V.FAILED),
+        (DecryptFailed("our own reader cannot open what the testee sealed"), V.FAILED),
         (Unsupported("padding.pad"), V.FAILED),
         (Unsupported("padding.unpad"), V.UNSUPPORTED),
         (AdapterFault("padding.pad", "x"), V.ERRORED),
@@ -80,10 +82,11 @@ def test_a_testnet_failure_is_named_as_the_reason() -> None:
     assert (outcome.reason, outcome.message) == (Reason.TESTNET, "no port")
 
 
-def test_examples_stay_out_of_messages() -> None:
+def test_the_example_that_failed_is_told_without_the_testee() -> None:
     error = AssertionError("lengths differ")
-    error.add_note("Failing test case: test_x(data=b'')")
-    assert judge(error, level=Level.MUST, declared=DECLARED).message == "lengths differ"
+    error.add_note("Failing test case: test_x(\n    testee=<testee mine>,\n    data=b'',\n)")
+    message = judge(error, level=Level.MUST, declared=DECLARED).message
+    assert message == "lengths differ\nFailing test case: test_x(\n    data=b'',\n)"
 
 
 def test_messages_are_bounded_and_never_empty() -> None:

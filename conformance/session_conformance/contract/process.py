@@ -151,6 +151,10 @@ class ChildProcess:
                     pipe.close()
         return exit_code
 
+    def kill(self) -> None:
+        """Kill the whole group at once, without waiting for its end."""
+        self._signal_group(signal.SIGKILL)
+
     def close_stdin(self) -> None:
         """Close the child's input: nothing more will be asked."""
         if self._process.stdin is not None:

@@ -290,6 +290,11 @@ class StdioTestee(Testee):
         self._start()
         return self.hello
 
+    def abandon(self) -> None:
+        """Kill the process group at once; a call that waits for an answer sees the end."""
+        if self._child is not None:
+            self._child.kill()
+
     def close(self) -> None:
         """Say ``bye`` and wait for the end; what does not end is killed."""
         if self._child is None:

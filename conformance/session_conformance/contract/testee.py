@@ -83,6 +83,9 @@ class Testee(ABC):
         TesteeCrashed, TesteeHung or TesteeNotStarted when it does not answer as the contract says.
         """
 
+    def abandon(self) -> None:  # noqa: B027  # a testee without a process has nothing to kill
+        """Kill the testee's process at once, if it has one; callable from a signal handler."""
+
     @abstractmethod
     def close(self) -> None:
         """End the testee: ``bye``, then by force. A second call does nothing."""

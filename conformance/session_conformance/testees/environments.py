@@ -20,7 +20,6 @@ from session_conformance.contract.errors import TesteeError
 
 # A slow mirror may take minutes; a hung one must not take for ever. In seconds.
 INSTALL_DEADLINE_S = 600.0
-OUTPUT_LINES_SHOWN = 15
 
 
 class EnvironmentNotBuilt(TesteeError):
@@ -51,7 +50,13 @@ def ensure_environment(name: str, lock: Path, *, say: Callable[[str], None]) -> 
     if interpreter.exists():
         return interpreter
     say(f"{name}: building its environment in {folder} (once)")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentNotBuilt(
+            f"{name}: its environment cannot be built in {folder.parent}: {error.strerror or error}",
+            hint="name a writable folder in SESSION_HARNESS_CACHE_DIR",
+        ) from error
     # Built under another name and moved when complete: an interrupted build is never taken for an
     # environment.
     with _build_folder(folder) as building:
@@ -116,9 +121,11 @@ def _install(name: str, folder: Path, lock: Path) -> None:
             hint="the package index may be out of reach; try again",
         ) from None
     if done.returncode != 0:
-        tail = "\n  ".join(done.stdout.strip().splitlines()[-OUTPUT_LINES_SHOWN:])
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        # pip repeats a warning for each try; what it ended with is in its last words.
+        said = [line for line in lines if line.startswith("ERROR")] or lines
         raise EnvironmentNotBuilt(
-            f"{name}: its packages could not be installed:\n  {tail}",
+            f"{name}: its packages could not be installed: {said[-1] if said else 'without a word'}",
             hint="the first run needs the package index (PyPI); later ones need no network",
         )
 

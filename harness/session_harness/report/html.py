@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from session_conformance.verdicts import CheckRecord, Verdict
 from session_harness.durations import format_duration
 from session_harness.report.results import PROBLEMS, RunResults, TesteeInfo, short_name
+from session_harness.report.rules import rules_of
 from session_harness.report.styles import STYLES, counted
 from session_harness.report.text import shortened, visible
 
@@ -75,6 +76,7 @@ def _row(run: RunResults, name: str, records: list[CheckRecord]) -> dict[str, An
         "name": name,
         "sentence": records[0].sentence,
         "requirements": records[0].requirements,
+        "rules": rules_of(records[0].requirements),
         "level": records[0].level,
         "cells": cells,
         "verdicts": " ".join(dict.fromkeys(record.verdict for record in records)),

@@ -12,6 +12,7 @@ from rich.text import Text
 from session_conformance.verdicts import CheckRecord, Verdict
 from session_harness.durations import format_duration
 from session_harness.report.results import NotRun, RunResults, short_name, suite_of
+from session_harness.report.rules import rules_of
 from session_harness.report.styles import STYLES, counted
 from session_harness.report.text import one_line, shortened, visible
 
@@ -70,8 +71,12 @@ def print_problem(console: Console, run: RunResults, record: CheckRecord) -> Non
     )
     console.print(title)
     if record.sentence:
-        requirements = f"  ({', '.join(record.requirements)})" if record.requirements else ""
-        console.print(_indented(Text(one_line(record.sentence, 200) + visible(requirements), "italic")))
+        console.print(_indented(Text(one_line(record.sentence, 200), "italic")))
+    rules = dict(rules_of(record.requirements))
+    for name in record.requirements:
+        console.print(
+            _indented(Text(visible(f"{name}: {rules[name]}" if name in rules else name), "italic dim"))
+        )
     if record.message:
         console.print(_indented(Text(shortened(visible(record.message).strip(), LONGEST_MESSAGE))))
     replay = run.replay_line(record)
