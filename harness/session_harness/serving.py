@@ -223,9 +223,10 @@ def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandl
         return open_local(topology, options)
     except Exception as error:
         # Whatever stopped it, the network did not start: that is what the exit code must say.
-        raise TestnetNotStarted(
-            str(error) or type(error).__name__, hint=str(getattr(error, "hint", ""))
-        ) from error
+        hint = str(getattr(error, "hint", ""))
+        # The text of some errors ends in their hint, which has a line of its own here.
+        message = str(error.args[0]) if hint and error.args else str(error)
+        raise TestnetNotStarted(message or type(error).__name__, hint=hint) from error
 
 
 def _refuse_second(path: Path, name: str) -> None:

@@ -51,6 +51,13 @@ def test_a_missing_state_says_how_to_get_one(tmp_path: Path) -> None:
     assert "session-harness up" in refused.value.hint
 
 
+def test_a_missing_state_names_the_networks_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(StateFileError) as refused:
+        read_state(tmp_path / "default.json")
+    assert refused.value.hint == "there is another one: --name mine"
+
+
 def test_a_state_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateFileError, match="cannot be written"):
@@ -67,5 +74,7 @@ def test_a_live_process_is_told_from_a_dead_one() -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert not is_alive({"pid": child}), "a zombie runs no network"
     os.waitpid(child, 0)
     assert not is_alive({"pid": child})

@@ -54,9 +54,7 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise StateFileError(
-            f"no network is described by {path}", "start one with: session-harness up --detach"
-        ) from None
+        raise StateFileError(f"no network is described by {path}", _elsewhere(path)) from None
     except (OSError, ValueError) as error:
         raise StateFileError(
             f"the state file {path} cannot be read: {error}", "remove it and start anew"
@@ -85,4 +83,22 @@ def is_alive(state: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(state["pid"])
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and only waits for its parent to notice (Linux; elsewhere: no)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
+        return False
+    # The name in parentheses may contain anything; the state follows the last of them.
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def _elsewhere(path: Path) -> str:
+    """Return a hint: the networks whose state stands beside ``path``, or how to start one."""
+    names = sorted(other.stem for other in path.parent.glob("*.json")) if path.parent.is_dir() else []
+    if names:
+        return f"there is another one: --name {' or --name '.join(names)}"
+    return "start one with: session-harness up --detach"
