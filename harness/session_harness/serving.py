@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +43,7 @@ class ServeOptions:
     ttl: int | None = None
     advertise_ip: str | None = None
     fixed_ports: bool = False
+    node_version: str | None = None
     state: Path | None = None
 
     def arguments(self) -> list[str]:
@@ -70,17 +72,22 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     Interrupted when a signal comes before it is ready.
     """
     from session_testnet.control.state_file import StateFileError, write_state
+    from session_testnet.process_tuning import garbage_left_alone
 
     topology, network_options = _describe(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     with _signals() as restore:
         try:
-            handle = _open(topology, network_options)
+            with garbage_left_alone():
+                handle = _open(topology, network_options)
         except _Stopped:
             raise Interrupted("interrupted before the testnet was ready") from None
         try:
             write_state(path, handle.state)
+            started_with = handle.state
+            # Nodes may join and leave; whoever reads the file later finds those that are there then.
+            handle.on_change(lambda state: write_state(path, {**started_with, **state}))
             on_ready(handle.state)
             return _wait(handle, options.ttl)
         except _Stopped:
@@ -207,6 +214,8 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         )
     except TopologyError as error:
         raise UsageError(str(error), hint=getattr(error, "hint", "")) from error
+    if options.node_version is not None:
+        topology = replace(topology, storage_version=_read_version(options.node_version))
     return topology, NetworkOptions(
         engine=options.engine,
         data_dir=options.data_dir,
@@ -214,6 +223,17 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         advertise_ip=options.advertise_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
     )
+
+
+def _read_version(text: str) -> tuple[int, int, int]:
+    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})", text, re.ASCII)
+    if match is None or not all(int(part) <= 255 for part in match.groups()):
+        raise UsageError(
+            f"--node-version {text!r} is not a release of the storage server",
+            hint="write 2.11.3, or 2.8.0 for the older behaviour",
+        )
+    major, minor, patch = map(int, match.groups())
+    return major, minor, patch
 
 
 def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from session_testnet.clock import Clock
 from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.embedded import EmbeddedEngine
 from session_testnet.faults import FaultBook, FaultRule
+from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
 from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
 from session_testnet.readiness import wait_until_ready
@@ -56,6 +57,7 @@ class Network:
             logs=self.logs,
             faults=self.faults,
         )
+        self._subscribers: list[Callable[[], None]] = []
         self._closed = False
 
     def _log_event(self, event: Mapping[str, Any]) -> None:
@@ -143,8 +145,8 @@ class Network:
         }
 
     def node_names(self) -> list[str]:
-        """Return the names of all storage nodes, in the topology's order."""
-        return [spec.name for spec in self.topology.nodes]
+        """Return the names of all storage nodes: those of the topology in its order, then who has joined."""
+        return list(self.engine.endpoints.nodes)
 
     def node_status(self, name: str) -> dict[str, Any]:
         """Return a node's state-file entry and where it stands."""
@@ -171,6 +173,61 @@ class Network:
         self.trace.record("node", name, verb=verb)
         return self.engine.node_status(name)
 
+    def turn_knobs(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn some knobs of a node and return all of them; the others stay as they are.
+
+        ``purge`` among the changes is no knob: true loses all messages on this node alone, a list those with
+        these hashes, and ``purged`` of the result says how many that were. Raise KnobError.
+        """
+        knobs = self.engine.knobs(name).changed({key: changes[key] for key in changes if key != "purge"})
+        purge = changes.get("purge")
+        listed = isinstance(purge, list) and all(isinstance(each, str) for each in purge)
+        if not (purge is None or isinstance(purge, bool) or listed):
+            raise KnobError(f"'purge' cannot be {purge!r:.60}", "takes true, or a list of message hashes")
+        self.engine.set_knobs(name, knobs)
+        result = self.engine.knobs(name).as_dict()
+        if purge is True:
+            result["purged"] = self.engine.forget_messages(name)
+        elif isinstance(purge, list):
+            result["purged"] = self.engine.forget_messages(name, purge)
+        if changes:
+            self.trace.record("knobs", name, changes=changes)
+        return result
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever nodes have joined or left, or swarms have changed."""
+        self._subscribers.append(callback)
+
+    async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
+        """Let a new node join, and return its name when it has its swarm's messages (network §9)."""
+        added = await self.engine.add_node(name, swarm_id=swarm_id)
+        self._membership_changed(added, "add")
+        return added
+
+    async def remove_node(self, name: str) -> None:
+        """Let a node leave for good."""
+        await self.engine.remove_node(name)
+        self._membership_changed(name, "remove")
+
+    async def decommission_node(self, name: str) -> None:
+        """Take a node out of its swarm; it goes on relaying (network §10)."""
+        await self.engine.decommission_node(name)
+        self._membership_changed(name, "decommission")
+
+    async def recommission_node(self, name: str) -> None:
+        """Take a decommissioned node into a swarm again."""
+        await self.engine.recommission_node(name)
+        self._membership_changed(name, "recommission")
+
+    def _membership_changed(self, name: str, verb: str) -> None:
+        self.trace.record("node", name, verb=verb)
+        for callback in tuple(self._subscribers):
+            callback()
+
+    def purge(self) -> int:
+        """Delete what has expired on all running nodes; return how many messages that were."""
+        return self.engine.purge()
+
     def swarm_of(self, account_id: str) -> list[str]:
         """Return the names of the nodes that keep an account's messages (network §6)."""
         _, members = self.engine.registry.snapshot().swarm_of(account_bytes(account_id))
@@ -178,6 +235,8 @@ class Network:
 
     async def storage_rpc(self, node: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a node as a client would, without a socket; return status and body."""
+        if self.engine.node_status(node) is NodeStatus.STOPPED:
+            raise EngineError("ask", node, "it is stopped", "start it first")
         result = await self.engine.node_service(node).rpc(method, dict(params))
         return {"status": result.status, "body": result.body}
 

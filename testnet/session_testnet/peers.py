@@ -25,7 +25,8 @@ class PeerTimeout(Exception):
     """Say that a node took a request and did not answer within the deadline."""
 
 
-PeerHandler = Callable[[str, Any], Awaitable[PeerReply]]
+# Command, payload, and the Ed25519 key of the node that asks: a link knows who is at its other end.
+PeerHandler = Callable[[str, Any, str], Awaitable[PeerReply]]
 
 
 class PeerLink(Protocol):
@@ -94,7 +95,7 @@ class DirectPeerLink:
                 latency_s = self._latency_s.get(link)
                 if latency_s is not None:
                     await asyncio.sleep(latency_s)
-                return await handler(command, payload)
+                return await handler(command, payload, sender)
         except TimeoutError:
             if not deadline.expired():
                 raise

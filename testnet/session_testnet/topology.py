@@ -1,19 +1,41 @@
 """What a network consists of: nodes with keys and swarms, rooms, and the release that it imitates."""
 
-import contextlib
-import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
+from session_protocol.accounts import parse_account_id
+from session_protocol.errors import InvalidId
 from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
+from session_testnet.knobs import FAULTLESS, NodeKnobs
+from session_testnet.topology_table import TopologyError, TopologyTable
+
+__all__ = [
+    "FILE_ID_MODES",
+    "MAX_NODES",
+    "MIN_NODES",
+    "PROFILES",
+    "FileIdMode",
+    "NameSpec",
+    "NodeSpec",
+    "Profile",
+    "RoomSpec",
+    "Topology",
+    "TopologyError",
+    "check_node_count",
+    "default_nodes",
+    "derive_seed",
+    "load_topology",
+    "parse_topology",
+    "swarm_assignment_seed",
+]
 
 FileIdMode = Literal["numeric", "hash"]
 
@@ -24,26 +46,8 @@ MAX_NODES = 2000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 # Room tokens as the community server accepts them (real-clients §6, join link).
 _ROOM_TOKEN = re.compile(r"[0-9a-zA-Z_-]{1,64}")
-_HEX_ID = re.compile(r"[0-9a-fA-F]{1,16}")
-_HEX_SEED = re.compile(r"[0-9a-fA-F]{64}")
+_ONS_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62}[a-z0-9_])?")
 _PERSON = b"session-testnet"
-
-
-class TopologyError(ValueError):
-    """Say what in a topology cannot be, where it stands, and how to mend it."""
-
-    def __init__(
-        self, message: str, hint: str = "", *, file: Path | None = None, key: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.file = file
-        self.key = key
-
-    def __str__(self) -> str:
-        where = ": ".join(str(part) for part in (self.file, self.key) if part is not None)
-        text = f"{where}: {self.args[0]}" if where else str(self.args[0])
-        return f"{text} ({self.hint})" if self.hint else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,13 @@ class NodeSpec:
     """A service node: its name, the 32-byte seed of its Ed25519 key, and its swarm if that is given.
 
     ``swarm_id`` None leaves the choice to the network's own assignment rule (network §7); 2^64-1 means a node
-    that relays and belongs to no swarm.
+    that relays and belongs to no swarm. ``knobs`` are those that it starts with.
     """
 
     name: str
     seed: bytes
     swarm_id: int | None = None
+    knobs: NodeKnobs = FAULTLESS
 
     def __post_init__(self) -> None:
         _check_name("node", self.name)
@@ -72,6 +77,25 @@ class NodeSpec:
     def __repr__(self) -> str:
         swarm = None if self.swarm_id is None else f"{self.swarm_id:x}"
         return f"NodeSpec(name={self.name!r}, swarm={swarm})"
+
+
+@dataclass(frozen=True, slots=True)
+class NameSpec:
+    """A name that is registered on the chain and resolves to an Account ID."""
+
+    name: str
+    account_id: str
+
+    def __post_init__(self) -> None:
+        if not _ONS_NAME.fullmatch(self.name):
+            raise TopologyError(
+                f"{self.name!r} is no name that can be registered",
+                "use up to 64 lower-case letters, digits, hyphens and underscores, like alice",
+            )
+        try:
+            parse_account_id(self.account_id)
+        except InvalidId as error:
+            raise TopologyError(f"the name {self.name} cannot resolve to that: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +167,14 @@ class Topology:
     height: int = 1000
     file_id_mode: FileIdMode = "numeric"
     require_blinding: bool = True
+    names: tuple[NameSpec, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("network", self.name)
         check_node_count(len(self.nodes))
         _check_unique("node", [node.name for node in self.nodes])
         _check_unique("room", [room.token for room in self.rooms])
+        _check_unique("registered name", [spec.name for spec in self.names])
         if len({node.seed for node in self.nodes}) != len(self.nodes):
             raise TopologyError("two nodes have the same seed", "each node needs a key of its own")
         if self.height < 1:
@@ -193,6 +219,10 @@ class Topology:
             rooms=chosen.rooms,
             require_blinding=chosen.require_blinding,
         )
+
+    def with_knobs(self, knobs: NodeKnobs) -> "Topology":
+        """Return the same network, all of whose nodes start with these knobs."""
+        return replace(self, nodes=tuple(replace(node, knobs=knobs) for node in self.nodes))
 
     @property
     def explicit_swarms(self) -> bool:
@@ -259,8 +289,10 @@ def load_topology(path: str | Path) -> Topology:
 
     Keys, all optional: ``name``, ``seed``, ``profile``, ``nodes`` (a number) or ``[[node]]`` tables
     (``name``, ``seed``, ``swarm_id``), ``swarms``, ``[[room]]`` tables (``token``, ``name``, ``description``,
-    ``messages``), ``height``, ``hardfork``, ``storage_version``, ``file_id_mode``, ``require_blinding``. A
-    profile fills in what the file leaves out.
+    ``messages``), ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
+    all nodes and in a ``[[node]]`` table ``knobs`` for one (:class:`~session_testnet.knobs.NodeKnobs`),
+    ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``file_id_mode``,
+    ``require_blinding``. A profile fills in what the file leaves out.
     """
     file = Path(path)
     try:
@@ -281,7 +313,7 @@ def load_topology(path: str | Path) -> Topology:
 
 def parse_topology(data: Mapping[str, object]) -> Topology:
     """Make a topology from the content of a TOML file (see :func:`load_topology`)."""
-    table = _Table(data, _TOP_KEYS)
+    table = TopologyTable(data, _TOP_KEYS)
     seed = table.text("seed", "0")
     profile = table.text("profile", "default")
     swarms = table.number("swarms", None)
@@ -296,161 +328,58 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
     with table.blaming("nodes" if swarms is None else "swarms"):
         base = Topology.default(count, seed=seed, profile=profile, swarms=swarms)
     rooms = table.tables("room", _ROOM_KEYS)
+    names = table.tables("name_record", _NAME_KEYS)
+    knobs = table.knobs(FAULTLESS)
     with table.blaming(None):
         return Topology(
             name=table.text("name", "default"),
             seed=seed,
-            nodes=base.nodes if node_tables is None else tuple(_node(each, seed) for each in node_tables),
+            nodes=base.with_knobs(knobs).nodes
+            if node_tables is None
+            else tuple(_node(each, seed, knobs) for each in node_tables),
             rooms=base.rooms if rooms is None else tuple(_room(each) for each in rooms),
             hardfork=table.numbers("hardfork", base.hardfork),
             storage_version=table.numbers("storage_version", base.storage_version),
             height=table.number("height", base.height),
             file_id_mode=table.choice("file_id_mode", FILE_ID_MODES, base.file_id_mode),
             require_blinding=table.flag("require_blinding", base.require_blinding),
+            names=tuple(_registered_name(each) for each in names or ()),
         )
 
 
 _TOP_KEYS = (
-    *("name", "seed", "profile", "nodes", "swarms", "node", "room"),
+    *("name", "seed", "profile", "nodes", "swarms", "node", "room", "name_record", "knobs"),
     *("height", "hardfork", "storage_version", "file_id_mode", "require_blinding"),
 )
-_NODE_KEYS = ("name", "seed", "swarm_id")
+_NODE_KEYS = ("name", "seed", "swarm_id", "knobs")
+_NAME_KEYS = ("name", "account_id")
 _ROOM_KEYS = ("token", "name", "description", "messages")
 
-# What a reader of a key returns: the value, or the default's type when the key is missing.
-_Default = TypeVar("_Default")
 
-
-class _Table:
-    """Read one TOML table key by key; every refusal names the key and what it takes."""
-
-    def __init__(self, data: Mapping[str, object], allowed: Sequence[str], path: str = "") -> None:
-        self._data = data
-        self._path = path
-        for key in data:
-            if key not in allowed:
-                close = difflib.get_close_matches(key, allowed, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"allowed keys: {', '.join(allowed)}"
-                raise TopologyError("is not a key of this table", hint, key=self._path + key)
-
-    @contextlib.contextmanager
-    def blaming(self, key: str | None) -> Iterator[None]:
-        """Add this table's place and a key to errors that name none."""
-        try:
-            yield
-        except TopologyError as error:
-            if error.key is not None:
-                raise
-            where = (self._path + key) if key else self._path.rstrip(".") or None
-            raise TopologyError(error.args[0], error.hint, key=where) from error
-
-    def text(self, key: str, default: str) -> str:
-        """Return a string."""
-        value = self._data.get(key, default)
-        if not isinstance(value, str):
-            raise self._refused(key, value, "a text in quotes")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        """Return a truth value."""
-        value = self._data.get(key, default)
-        if not isinstance(value, bool):
-            raise self._refused(key, value, "true or false")
-        return value
-
-    def number(self, key: str, default: _Default) -> int | _Default:
-        """Return a whole number."""
-        if key not in self._data:
-            return default
-        value = self._data[key]
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._refused(key, value, "a whole number")
-        return value
-
-    def choice(self, key: str, allowed: Sequence[_Default], default: _Default) -> _Default:
-        """Return one of a few words."""
-        value = self._data.get(key, default)
-        for each in allowed:
-            if value == each:
-                return each
-        raise self._refused(key, value, " or ".join(f'"{each}"' for each in allowed))
-
-    def numbers(self, key: str, default: _Default) -> _Default:
-        """Return a tuple of as many whole numbers as the default has."""
-        if key not in self._data:
-            return default
-        value = self._data[key]
-        wanted = len(cast("tuple[int, ...]", default))
-        whole = isinstance(value, list) and all(
-            isinstance(item, int) and not isinstance(item, bool) for item in value
-        )
-        if not whole or len(cast("list[int]", value)) != wanted:
-            raise self._refused(key, value, f"a list of {wanted} whole numbers")
-        return cast("_Default", tuple(cast("list[int]", value)))
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a tuple of strings, empty when the key is missing."""
-        value = self._data.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._refused(key, value, "a list of texts in quotes")
-        return tuple(value)
-
-    def tables(self, key: str, allowed: Sequence[str]) -> list["_Table"] | None:
-        """Return the tables of an array, or None when the key is missing."""
-        if key not in self._data:
-            return None
-        value = self._data[key]
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self._refused(key, value, f"a list of tables, each headed [[{key}]]")
-        return [_Table(item, allowed, f"{self._path}{key}[{index}].") for index, item in enumerate(value)]
-
-    def swarm_id(self) -> int | None:
-        """Return a swarm id: hex text, because it exceeds what TOML numbers hold, or a small number."""
-        value = self._data.get("swarm_id")
-        if value is None:
-            return None
-        if isinstance(value, str) and _HEX_ID.fullmatch(value):
-            return int(value, 16)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        raise self._refused("swarm_id", value, "up to 16 hex digits in quotes, or a number from 0")
-
-    def seed_bytes(self, derived: bytes) -> bytes:
-        """Return a node's seed: 64 hex digits, or the derived one when the key is missing."""
-        value = self._data.get("seed")
-        if value is None:
-            return derived
-        if not isinstance(value, str) or not _HEX_SEED.fullmatch(value):
-            # The value is not repeated: it is meant to be a secret.
-            raise TopologyError("is not a seed", "takes 64 hex digits in quotes", key=f"{self._path}seed")
-        return bytes.fromhex(value)
-
-    def _refused(self, key: str, value: object, allowed: str) -> TopologyError:
-        return TopologyError(f"cannot be {_shown(value)}", f"takes {allowed}", key=self._path + key)
-
-
-def _node(table: _Table, network_seed: str) -> NodeSpec:
+def _node(table: TopologyTable, network_seed: str, knobs: NodeKnobs) -> NodeSpec:
     name = table.text("name", "")
     with table.blaming("name"):
         _check_name("node", name)
     with table.blaming(None):
-        return NodeSpec(name, table.seed_bytes(derive_seed(network_seed, "node", name)), table.swarm_id())
+        return NodeSpec(
+            name,
+            table.seed_bytes(derive_seed(network_seed, "node", name)),
+            table.swarm_id(),
+            table.knobs(knobs),
+        )
 
 
-def _room(table: _Table) -> RoomSpec:
+def _registered_name(table: TopologyTable) -> NameSpec:
+    with table.blaming(None):
+        return NameSpec(table.text("name", ""), table.text("account_id", ""))
+
+
+def _room(table: TopologyTable) -> RoomSpec:
     token = table.text("token", "")
     with table.blaming("token"):
         return RoomSpec(
             token, table.text("name", token), table.text("description", ""), table.texts("messages")
         )
-
-
-def _shown(value: object) -> str:
-    """Show a value briefly, as it would stand in the file."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _check_name(kind: str, name: str) -> None:

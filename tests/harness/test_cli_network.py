@@ -256,6 +256,21 @@ def test_in_the_foreground_a_signal_ends_it_with_0_and_leaves_nothing(
     assert not path.exists()
 
 
+def test_nodes_imitate_the_release_that_is_asked_for(process: Any) -> None:
+    child = process("up", "--nodes", "4", "--json", "--name", "older", "--node-version", "2.8.0")
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    assert line, child.communicate(timeout=30)[1]
+    url = f"{json.loads(line)['registry']['url']}/json_rpc"
+    body = b'{"method": "get_service_nodes", "params": {"fields": ["storage_server_version"]}}'
+    request = urllib.request.Request(url, body)  # noqa: S310
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        nodes = json.load(answer)["result"]["service_node_states"]
+    assert [node["storage_server_version"] for node in nodes] == [[2, 8, 0]] * 4
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+
+
 def test_it_ends_by_itself_when_its_time_is_over(cli: Any) -> None:
     done = cli("up", "--nodes", "4", "--ttl", "10ms")
     assert done.code == 0, done.err

@@ -98,7 +98,8 @@ def test_every_command_has_help_and_speaks_json(path: tuple[str, ...], command: 
         (["confrom"], "there is no command 'confrom'", "did you mean 'conform'?"),
         (["--colour"], "no such option '--colour'", None),
         (["node", "stpo"], "no such command 'stpo'", "did you mean 'stop'?"),
-        (["up", "--node", "5"], "no such option '--node'", "did you mean '--name', '--nodes'?"),
+        (["up", "--node", "5"], "no such option '--node'",
+         "did you mean '--name', '--node-version', '--nodes'?"),
         (["conform"], "there is nothing to judge: name a testee",
          "for example: session-harness conform --testee reference"),
         (["conform", "--testee", "referense"], "there is no testee 'referense'", None),
@@ -228,6 +229,14 @@ def test_a_data_folder_that_cannot_be_written(cli: Any) -> None:
     assert done.code == 3, done.err
     assert re.match(r"the directory \S*file/data\S* cannot be written: Not a directory", done.error)
     assert "--data-dir" in done.hint
+
+
+@pytest.mark.parametrize("version", ["2.8", "2.8.0-rc1", "2.300.0", "newest"])
+def test_a_node_version_that_is_none(in_process: Run, version: str) -> None:
+    done = in_process("up", "--nodes", "4", "--node-version", version)
+    assert done.code == 64
+    assert done.error == f"--node-version {version!r} is not a release of the storage server"
+    assert "2.8.0" in done.hint
 
 
 def test_options_of_a_topology_file_are_not_said_twice(in_process: Run, tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def text64(data: bytes) -> str:
 
 
 def test_every_operation_is_run_here():
-    assert set(VECTORS) == {
+    # Pages are a node's: tests/testnet_storage has them.
+    assert set(VECTORS) - {"node.page"} == {
         "node.sign",
         "storage.message_hash",
         "storage.namespace",

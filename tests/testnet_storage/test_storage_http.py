@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from session_protocol.accounts import Account
+from session_testnet.knobs import NodeKnobs, RateLimit
 from session_testnet.services.storage import NoFaults, RpcResult, StorageSettings
 
 Nodes = Any
@@ -139,7 +140,7 @@ def test_a_node_that_is_not_ready(make_nodes: Any, alice: Account) -> None:
 
 
 def test_rate_limit(make_nodes: Any) -> None:
-    nodes = make_nodes(1, settings=StorageSettings(rate_limit=True))
+    nodes = make_nodes(1, knobs=NodeKnobs(rate_limit=RateLimit()))
 
     async def burst(count: int) -> list[int]:
         body = b'{"method": "info", "params": {}}'
@@ -150,6 +151,37 @@ def test_rate_limit(make_nodes: Any) -> None:
     assert limited.body == "Too Many Requests\n"
     nodes.clock.move(10)
     assert nodes.run(burst(4)) == [200] * 3 + [429]
+
+
+class Holding(NoFaults):
+    """Keep every request until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
+        self.reached.set()
+        await self.go_on.wait()
+        return None
+
+
+def test_a_busy_node_turns_requests_away(make_nodes: Any) -> None:
+    gate = Holding()
+    nodes = make_nodes(1, settings=StorageSettings(max_jobs=1), fault_gate=gate)
+    body = b'{"method": "info", "params": {}}'
+
+    async def scenario() -> None:
+        first = asyncio.create_task(nodes.request("POST", RPC, body))
+        await asyncio.wait_for(gate.reached.wait(), 10)
+        for path in (RPC, "/onion_req/v2"):
+            refused = await nodes.request("POST", path, body)
+            assert (refused.status, refused.body) == (503, "Server busy, try again later")
+        gate.go_on.set()
+        assert (await first).status == 200
+        assert (await nodes.request("POST", RPC, body)).status == 200
+
+    nodes.run(scenario())
 
 
 class Closing(NoFaults):

@@ -196,21 +196,21 @@ def test_the_next_node(make_nodes: Any) -> None:
     answer = send(nodes, built)
     assert (answer.status, answer.body) == (504, "Request time out")
 
-    async def hang(command: str, payload: Any) -> PeerReply:
+    async def hang(command: str, payload: Any, sender: str) -> PeerReply:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
     nodes.peers.register(nodes.keys[1], hang)
     assert send(nodes, built).body == "Request time out"
 
-    async def odd(command: str, payload: Any) -> PeerReply:
+    async def odd(command: str, payload: Any, sender: str) -> PeerReply:
         return PeerReply(200, {})
 
     nodes.peers.register(nodes.keys[1], odd)
     answer = send(nodes, built)
     assert (answer.status, answer.body) == (500, "Invalid response from snode")
 
-    async def teapot(command: str, payload: Any) -> PeerReply:
+    async def teapot(command: str, payload: Any, sender: str) -> PeerReply:
         return PeerReply(418, b"short and stout")
 
     nodes.peers.register(nodes.keys[1], teapot)

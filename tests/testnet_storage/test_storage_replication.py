@@ -32,7 +32,7 @@ def test_a_stopped_member_is_reported_and_the_rest_succeeds(nodes: Nodes, alice:
 def test_a_member_that_hangs_times_out(make_nodes: Any, alice: Account) -> None:
     nodes = make_nodes(3, settings=StorageSettings(peer_timeout_s=0.05))
 
-    async def hang(command: str, payload: Any) -> PeerReply:
+    async def hang(command: str, payload: Any, sender: str) -> PeerReply:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
@@ -50,7 +50,7 @@ def test_a_member_that_hangs_times_out(make_nodes: Any, alice: Account) -> None:
     ],
 )
 def test_a_member_that_fails(nodes: Nodes, alice: Account, reply: PeerReply, entry: dict[str, Any]) -> None:
-    async def fail(command: str, payload: Any) -> PeerReply:
+    async def fail(command: str, payload: Any, sender: str) -> PeerReply:
         assert command == "storage_cc"
         return reply
 
@@ -138,7 +138,7 @@ def test_messages_follow_their_account_into_another_swarm(make_nodes: Any, alice
 def test_the_link_between_two_nodes(runner: asyncio.Runner) -> None:
     link = DirectPeerLink()
 
-    async def echo(command: str, payload: Any) -> PeerReply:
+    async def echo(command: str, payload: Any, sender: str) -> PeerReply:
         return PeerReply(200, payload)
 
     async def scenario() -> None:
@@ -157,7 +157,7 @@ def test_the_link_between_two_nodes(runner: asyncio.Runner) -> None:
         with pytest.raises(ValueError, match="below 0"):
             link.set_latency("a", "b", -1)
 
-        async def broken(command: str, payload: Any) -> PeerReply:
+        async def broken(command: str, payload: Any, sender: str) -> PeerReply:
             raise TimeoutError("its own")
 
         link.register("b", broken)

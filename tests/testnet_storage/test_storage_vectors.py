@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from session_conformance import vectors
 from session_protocol.accounts import Account
 from session_protocol.service_nodes import NodeIdentity
+from session_protocol.storage_auth import sign_request
 from session_testnet.clock import Clock
 from session_testnet.peers import DirectPeerLink
 from session_testnet.services.registry import NetworkSnapshot, NodeInfo
@@ -53,6 +55,8 @@ SIGNATURES = {
     ),
 }
 NODE_SIGNATURES = {
+    "delete": ("RXAPMx3JFiIaG33w49ozhE/Ba9yQg77JF6pPSzdOM9YjPMiVp94Cc+XQxwup64UwUBFCR7aDXGgXwIueXozOBQ=="),
+    "expire": ("IIGbFxJyd3pgDOIU2d7SbXQLxVbW8sLXCh60V0d9yndWd2uATf1j0PuA1UrEliQ+c2NDb5X0klcoYQw2AdafDg=="),
     "store": ("e5415bFsIyiFPbCUo6Ff1/oFMJEEPezfLWu0SH2H/RLUhs8THCb6fvNNcgSKwOckvvVXQGGFgZrESp5Kp/vmDA=="),
     "delete_all": (
         "PsSX6TIRWOamSQOD7Z2P+q9BWnhxrKywZoIpWG8ZfzZomMvkNTD50e1cSJesc0jDzby/GsK+ExA0ONcNGEI/Dw=="
@@ -157,3 +161,31 @@ def test_subaccount(ask: Any) -> None:
         "sub_retrieve", namespace=42, timestamp=TS, subaccount=TOKEN, subaccount_sig=OWNER_SIGNATURE
     )
     assert ask("retrieve", params)["messages"] == []
+
+
+def test_node_signature_of_delete(ask: Any) -> None:
+    ask("store", stored(SESSION_ID, b"abc 123"))
+    entry = ask("delete", sign_request(USER, "delete", {"messages": [H2, H1]}))
+    assert entry == {"deleted": [H1], "signature": NODE_SIGNATURES["delete"]}
+
+
+def test_node_signature_of_expire(ask: Any) -> None:
+    old = {"ttl": None, "timestamp": TS - 20_000}
+    ask("store", stored(SESSION_ID, b"abc 123") | old | {"expiry": TS - 5_000})
+    ask("store", stored(SESSION_ID, b"def 456") | old | {"expiry": TS + 5})
+    entry = ask("expire", sign_request(USER, "expire", {"messages": [H2, H1], "expiry": TS, "extend": True}))
+    assert entry == {
+        "updated": [H1],
+        "expiry": TS,
+        "unchanged": {H2: TS + 5},
+        "signature": NODE_SIGNATURES["expire"],
+    }
+
+
+@pytest.mark.parametrize("case", vectors.cases("storage", "node.page"), ids=lambda case: case.id)
+def test_page_sizes(ask: Any, case: vectors.VectorCase) -> None:
+    size, limit, count = case.input["message_bytes"], case.input["max_size"], case.output["messages"]
+    for number in range(count + 1):
+        ask("store", stored(SESSION_ID, number.to_bytes(4) * (size // 4)))
+    page = ask("retrieve", owned("retrieve", timestamp=TS, max_size=limit))
+    assert (len(page["messages"]), page["more"]) == (count, True)

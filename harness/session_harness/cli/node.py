@@ -11,7 +11,7 @@ from session_harness.cli.output import write_json, write_line
 
 @click.group("node")
 def node() -> None:
-    """Stop, start, pause or resume a service node."""
+    """Stop, start, pause or resume a service node; let nodes join and leave."""
 
 
 def _verb(verb: str, sentence: str) -> None:
@@ -37,3 +37,71 @@ _verb("start", "Start a stopped node at its old address.")
 _verb("restart", "Stop and start a node.")
 _verb("pause", "Freeze a node: it accepts connections and answers nothing.")
 _verb("resume", "Let a paused node answer again.")
+
+
+@node.command("add")
+@click.argument("node_name", metavar="[NODE]", required=False)
+@click.option("--swarm", metavar="HEX", help="Swarm to join, where the topology gives swarms explicitly.")
+@network_options
+@json_option
+def add(node_name: str | None, swarm: str | None, state: Path | None, name: str, *, as_json: bool) -> None:
+    """Let a new node join; its name is the next free one unless given.
+
+    It is back when the node has the messages of its swarm.
+    """
+    from session_harness.running import running_network
+
+    with running_network(state, name) as network:
+        now = network.add_node(node_name, swarm_id=swarm).status()
+    _tell(now, f"{now['name']} has joined swarm {now['swarm_id']}", as_json=as_json)
+
+
+@node.command("remove")
+@click.argument("node_name", metavar="NODE")
+@network_options
+@json_option
+def remove(node_name: str, state: Path | None, name: str, *, as_json: bool) -> None:
+    """Let a node leave for good; what others have not got from it is handed over first."""
+    from session_harness.running import node_of, running_network
+
+    with running_network(state, name) as network:
+        node_of(network, node_name)
+        network.remove_node(node_name)
+    _tell({"name": node_name, "removed": True}, f"{node_name} has left", as_json=as_json)
+
+
+@node.command("decommission")
+@click.argument("node_name", metavar="NODE")
+@network_options
+@json_option
+def decommission(node_name: str, state: Path | None, name: str, *, as_json: bool) -> None:
+    """Take a node out of its swarm; it goes on relaying."""
+    from session_harness.running import node_of, running_network
+
+    with running_network(state, name) as network:
+        handle = node_of(network, node_name)
+        handle.decommission()
+        now = handle.status()
+    _tell(now, f"{node_name} is in no swarm any more", as_json=as_json)
+
+
+@node.command("recommission")
+@click.argument("node_name", metavar="NODE")
+@network_options
+@json_option
+def recommission(node_name: str, state: Path | None, name: str, *, as_json: bool) -> None:
+    """Take a decommissioned node into a swarm again."""
+    from session_harness.running import node_of, running_network
+
+    with running_network(state, name) as network:
+        handle = node_of(network, node_name)
+        handle.recommission()
+        now = handle.status()
+    _tell(now, f"{node_name} is in swarm {now['swarm_id']}", as_json=as_json)
+
+
+def _tell(value: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(value)
+    else:
+        write_line(sentence)

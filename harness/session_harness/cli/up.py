@@ -44,6 +44,11 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
 @click.option("--advertise-ip", metavar="IP", help="Address under which other machines reach this one.")
 @click.option("--fixed-ports", is_flag=True, help="Use the usual ports (registry 1280), not free ones.")
 @click.option(
+    "--node-version",
+    metavar="VERSION",
+    help="Release that storage nodes imitate: 2.8.0 or 2.11.3.  [default: 2.11.3]",
+)
+@click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the state file.  [default: by name]",

@@ -30,6 +30,8 @@ class ControlServer:
         application.router.add_post("/command", self._command)
         application.router.add_get("/nodes", self._nodes)
         application.router.add_get("/nodes/{name}", self._node)
+        application.router.add_get("/nodes/{name}/knobs", self._knobs)
+        application.router.add_post("/nodes/{name}/knobs", self._turn_knobs)
         application.router.add_post("/nodes/{name}/{verb}", self._act)
         return application
 
@@ -68,6 +70,18 @@ class ControlServer:
         return json_response(
             {"result": await execute(self._network, "node", {"node": request.match_info["name"]})}
         )
+
+    async def _knobs(self, request: web.Request) -> web.Response:
+        params = {"node": request.match_info["name"]}
+        return json_response({"result": await execute(self._network, "node.knobs", params)})
+
+    async def _turn_knobs(self, request: web.Request) -> web.Response:
+        try:
+            changes = json.loads(await request.read())
+        except ValueError:
+            raise ControlError("the body is not JSON", 'send {"disk_full": true}') from None
+        params = {"node": request.match_info["name"], "knobs": changes}
+        return json_response({"result": await execute(self._network, "node.knobs", params)})
 
     async def _act(self, request: web.Request) -> web.Response:
         verb = request.match_info["verb"]

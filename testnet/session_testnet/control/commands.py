@@ -1,5 +1,6 @@
 """The commands that act on a network: the one way in for suites, the command line and the HTTP interface."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from session_protocol.errors import ProtocolError
 from session_testnet.control.errors import ControlError
 from session_testnet.engines.base import EngineError
 from session_testnet.faults import FaultError
+from session_testnet.knobs import KnobError
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkError
 
@@ -22,7 +24,7 @@ async def execute(network: Network, command: str, params: Params) -> Any:
         raise ControlError(f"there is no command {command!r}", f"commands: {', '.join(COMMANDS)}") from None
     try:
         return await carry_out(network, params)
-    except (EngineError, FaultError, NetworkError) as error:
+    except (EngineError, FaultError, KnobError, NetworkError) as error:
         # The first argument is the sentence alone; the text of some errors adds the hint.
         raise ControlError(str(error.args[0]), error.hint) from error
     except ProtocolError as error:
@@ -59,6 +61,58 @@ async def _act(network: Network, params: Params) -> Any:
     name = _text(params, "node")
     await network.act_on_node(_text(params, "verb"), name)
     return network.node_status(name)
+
+
+async def _knobs(network: Network, params: Params) -> Any:
+    changes = params.get("knobs", {})
+    if not isinstance(changes, Mapping):
+        raise ControlError("the parameter 'knobs' must be an object", 'for example {"disk_full": true}')
+    return network.turn_knobs(_text(params, "node"), changes)
+
+
+async def _add(network: Network, params: Params) -> Any:
+    name, swarm_id = params.get("node"), params.get("swarm_id")
+    if name is not None and not (isinstance(name, str) and name):
+        raise ControlError(
+            f"the parameter 'node' must be a text, not {name!r}", "leave it out for a new name"
+        )
+    added = await network.add_node(name, swarm_id=None if swarm_id is None else _swarm_id(swarm_id))
+    return network.node_status(added)
+
+
+async def _remove(network: Network, params: Params) -> Any:
+    await network.remove_node(_text(params, "node"))
+    return {}
+
+
+async def _decommission(network: Network, params: Params) -> Any:
+    name = _text(params, "node")
+    await network.decommission_node(name)
+    return network.node_status(name)
+
+
+async def _recommission(network: Network, params: Params) -> Any:
+    name = _text(params, "node")
+    await network.recommission_node(name)
+    return network.node_status(name)
+
+
+async def _settle(network: Network, _params: Params) -> Any:
+    return {"owing": await network.engine.settle()}
+
+
+async def _purge(network: Network, _params: Params) -> Any:
+    return {"expired": network.purge()}
+
+
+def _swarm_id(value: Any) -> int:
+    # Hex text, as in the state file: a swarm id exceeds what JSON numbers keep exactly.
+    if not isinstance(value, str) or re.fullmatch(r"[0-9a-fA-F]{1,16}", value, re.ASCII) is None:
+        raise ControlError(
+            f"the parameter 'swarm_id' must be 1 to 16 hex digits, not {value!r}",
+            "the ids stand in the state file: nodes[].swarm_id",
+        )
+    return int(value, 16)
 
 
 async def _swarm(network: Network, params: Params) -> Any:
@@ -143,7 +197,13 @@ COMMANDS: Mapping[str, Command] = {
     "nodes": _nodes,
     "node": _node,
     "node.act": _act,
+    "node.knobs": _knobs,
+    "node.add": _add,
+    "node.remove": _remove,
+    "node.decommission": _decommission,
+    "node.recommission": _recommission,
     "swarm": _swarm,
+    "swarm.settle": _settle,
     "clock": _clock,
     "clock.move": _clock_move,
     "clock.skew": _clock_skew,
@@ -155,4 +215,5 @@ COMMANDS: Mapping[str, Command] = {
     "logs": _logs,
     "storage.rpc": _storage_rpc,
     "storage.messages": _stored_messages,
+    "storage.purge": _purge,
 }

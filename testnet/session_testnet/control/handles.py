@@ -37,11 +37,44 @@ class NetworkHandle(ABC):
 
     def node(self, name: str) -> "NodeHandle":
         """Return the handle of one node; raise ControlError when there is none of that name."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
+        for attempt in (1, 2):
+            for node in self.nodes:
+                if node.name == name:
+                    return node
+            if attempt == 1:
+                # It may have joined after this handle looked last.
+                self.refresh()
         names = ", ".join(node.name for node in self.nodes)
         raise ControlError(f"there is no node {name!r}", f"the nodes are: {names}")
+
+    def add_node(self, name: str | None = None, *, swarm_id: str | None = None) -> "NodeHandle":
+        """Let a new node join and return its handle; it has its swarm's messages then.
+
+        ``swarm_id`` (hex) chooses its swarm where swarms are explicit, by default the smallest.
+        """
+        added = self.command("node.add", node=name, swarm_id=swarm_id)
+        self.refresh()
+        return self.node(added["name"])
+
+    def remove_node(self, name: str) -> None:
+        """Let a node leave for good; a running one hands over what others have not got from it."""
+        self.command("node.remove", node=name)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the state of the network again: nodes may have joined or left, or changed their swarms."""
+        state: dict[str, Any] = self.command("state")
+        for node in state["nodes"]:
+            node["control_url"] = f"{self.state['control']['url']}/nodes/{node['name']}"
+        self.state = {**self.state, **state}
+
+    def settle(self) -> int:
+        """Deliver what running nodes owe each other; return how many of them still owe another something."""
+        return int(self.command("swarm.settle")["owing"])
+
+    def purge(self) -> int:
+        """Delete what has expired on all running nodes at once; return how many messages that were."""
+        return int(self.command("storage.purge")["expired"])
 
     def swarm(self, account_id: str) -> list["NodeHandle"]:
         """Return the nodes that keep an account's messages."""
@@ -102,6 +135,16 @@ class NodeHandle:
         """Stop and start the node."""
         self._act("restart")
 
+    def decommission(self) -> None:
+        """Take the node out of its swarm; it goes on relaying."""
+        self._network.command("node.decommission", node=self.name)
+        self._network.refresh()
+
+    def recommission(self) -> None:
+        """Take the decommissioned node into a swarm again."""
+        self._network.command("node.recommission", node=self.name)
+        self._network.refresh()
+
     def pause(self) -> None:
         """Freeze the node: it accepts connections and answers nothing."""
         self._act("pause")
@@ -109,6 +152,19 @@ class NodeHandle:
     def resume(self) -> None:
         """Let a paused node answer again."""
         self._act("resume")
+
+    def knobs(self) -> dict[str, Any]:
+        """Return how the node's knobs are turned."""
+        return self.set_knobs()
+
+    def set_knobs(self, **changes: Any) -> dict[str, Any]:
+        """Turn some of the node's knobs (:class:`~session_testnet.knobs.NodeKnobs`) and return all of them.
+
+        None turns a knob back. ``purge=True``, or with a list of hashes, loses messages on this node alone;
+        ``purged`` of the result says how many.
+        """
+        knobs: dict[str, Any] = self._network.command("node.knobs", node=self.name, knobs=changes)
+        return knobs
 
     def _act(self, verb: str) -> None:
         self._network.command("node.act", node=self.name, verb=verb)

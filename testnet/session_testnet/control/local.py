@@ -1,6 +1,7 @@
 """A network of one's own, in a thread of this process."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from session_testnet.control.commands import execute
@@ -45,6 +46,10 @@ class LocalNetworkHandle(NetworkHandle):
             timeout_s=COMMAND_DEADLINE_S,
             waiting_for=f"command {name}",
         )
+
+    def on_change(self, callback: Callable[[dict[str, Any]], None]) -> None:
+        """Call ``callback`` with the new state when nodes have joined or left, on the network's thread."""
+        self._hosted.network.subscribe(lambda: callback(self._hosted.state()))
 
     def wait_for_shutdown_request(self, timeout_s: float) -> bool:
         """Wait until somebody asks for the network's end; tell whether that happened."""

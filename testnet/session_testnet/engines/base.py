@@ -92,6 +92,21 @@ class Engine(Protocol):
     async def start_node(self, name: str) -> None:
         """Start a stopped node at its old address."""
 
+    async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
+        """Let a new node join; return its name, by default the next free one.
+
+        ``swarm_id`` is its swarm where swarms are explicit, by default the smallest.
+        """
+
+    async def remove_node(self, name: str) -> None:
+        """Let a node leave for good; before it ends it hands over what others have not got from it."""
+
+    async def decommission_node(self, name: str) -> None:
+        """Take a node out of its swarm; it stays and goes on relaying."""
+
+    async def recommission_node(self, name: str) -> None:
+        """Take a decommissioned node into a swarm again."""
+
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
 

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.certificates import self_signed_context
@@ -29,40 +28,27 @@ from session_testnet.engines.base import (
     NodeStatus,
     ServiceEndpoints,
 )
-from session_testnet.faults import FaultBook, RuleGate
+from session_testnet.engines.membership import free_host, free_name, new_node, registration, settle
+from session_testnet.engines.running_node import RunningNode, held_back_by, serve
+from session_testnet.faults import FaultBook, FaultRule, RuleGate
+from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.peers import DirectPeerLink, PeerReply
+from session_testnet.process_tuning import allow_open_files
 from session_testnet.services.community import CommunityServer
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
 from session_testnet.services.gateway.routes import FILE_SERVER
 from session_testnet.services.registry import NetworkSnapshot, RegistryApplication, RegistryState
+from session_testnet.services.registry.state import RegistryError
+from session_testnet.services.sqlite_file import DatabaseRefused
 from session_testnet.services.storage import ExitMap, StorageNode, StorageSettings
 from session_testnet.services.storage.oxend import Oxend
 from session_testnet.topology import NodeSpec, Topology
 from session_testnet.trace import Trace
 
-# How long a service may take to end its open requests when it is stopped, in seconds.
-SHUTDOWN_S = 0.5
-
-
-@dataclass(slots=True)
-class _RunningNode:
-    """One storage node with its listener; the socket is bound anew at each start, at the same address."""
-
-    spec: NodeSpec
-    service: StorageNode
-    clock: SkewedClock
-    endpoints: NodeEndpoints
-    tls: ssl.SSLContext
-    answering: asyncio.Event = field(default_factory=asyncio.Event)
-    runner: web.AppRunner | None = None
-
-    @property
-    def status(self) -> NodeStatus:
-        if self.runner is None:
-            return NodeStatus.STOPPED
-        return NodeStatus.RUNNING if self.answering.is_set() else NodeStatus.PAUSED
+# How long a change of the network waits until the messages are where they belong, in seconds.
+SETTLE_S = 10.0
 
 
 class EmbeddedEngine:
@@ -88,7 +74,7 @@ class EmbeddedEngine:
         self._trace = trace
         self._logs = logs
         self._faults = faults
-        self._nodes: dict[str, _RunningNode] = {}
+        self._nodes: dict[str, RunningNode] = {}
         self._peers = DirectPeerLink()
         self._runners: list[web.AppRunner] = []
         self._closers: list[Callable[[], None]] = []
@@ -96,6 +82,8 @@ class EmbeddedEngine:
         self._gate: RuleGate | None = None
         self._endpoints: ServiceEndpoints | None = None
         self._registry: RegistryState | None = None
+        self._exits = ExitMap()
+        self._oxend: Oxend | None = None
 
     @property
     def endpoints(self) -> ServiceEndpoints:
@@ -125,6 +113,7 @@ class EmbeddedEngine:
 
     async def _start(self) -> None:
         topology, options = self._topology, self._options
+        allow_open_files(len(topology.nodes))
         service_host = listening_host(options.advertise_ip)
         # Under one advertised address nodes differ by port; on the loopback each has an address of its own.
         node_hosts = allocate_node_addresses(len(topology.nodes))
@@ -206,33 +195,39 @@ class EmbeddedEngine:
         return ExitMap(places)
 
     async def _start_nodes(self, sockets: list[socket.socket], exits: ExitMap, oxend: Oxend) -> None:
-        snapshot = self.registry.snapshot()
-        self._gate = gate = RuleGate(self._faults, self._trace, self._swarm_answer, self.skew_clock)
-        settings = StorageSettings(version=self._topology.storage_version)
+        self._gate = RuleGate(self._faults, self._trace, self._swarm_answer, self.skew_clock)
+        self._exits, self._oxend = exits, oxend
         for spec, listener in zip(self._topology.nodes, sockets, strict=True):
-            clock = SkewedClock(self._clock)
-            identity = NodeIdentity.from_seed(spec.seed)
-            directory = self._directory(spec.name)
-            service = StorageNode(
-                identity,
-                spec.name,
-                clock=clock,
-                peers=self._peers,
-                trace=self._trace,
-                database=directory / "storage.sqlite" if directory else None,
-                exits=exits,
-                settings=settings,
-                fault_gate=gate,
-                oxend=oxend,
-            )
-            self._closers.append(service.close)
-            service.update_network(snapshot)
-            node = _RunningNode(
-                spec, service, clock, self.endpoints.nodes[spec.name], self_signed_context(directory)
-            )
-            self._nodes[spec.name] = node
-            service.start_purging()
+            node = self._make_node(spec, self.endpoints.nodes[spec.name])
+            node.service.update_network(self.registry.snapshot())
             await self._listen(node, listener)
+        for node in self._nodes.values():
+            if self._options.data_dir is None:
+                node.service.start_purging()
+            else:
+                # It may have missed something in its earlier life, or may owe something from then.
+                node.service.resume()
+
+    def _make_node(self, spec: NodeSpec, endpoints: NodeEndpoints) -> RunningNode:
+        clock = SkewedClock(self._clock)
+        directory = self._directory(spec.name)
+        service = StorageNode(
+            NodeIdentity.from_seed(spec.seed),
+            spec.name,
+            clock=clock,
+            peers=self._peers,
+            trace=self._trace,
+            database=directory / "storage.sqlite" if directory else None,
+            exits=self._exits,
+            settings=StorageSettings(version=self._topology.storage_version),
+            fault_gate=self._gate,
+            oxend=self._oxend,
+        )
+        self._closers.append(service.close)
+        node = RunningNode(spec, service, clock, endpoints, self_signed_context(directory))
+        self._nodes[spec.name] = node
+        self.set_knobs(spec.name, spec.knobs)
+        return node
 
     async def _start_gateway(self, listener: socket.socket) -> None:
         endpoints = self.endpoints
@@ -261,6 +256,8 @@ class EmbeddedEngine:
         self._peers.unregister(node.service.ed25519_hex)
         node.answering.set()
         await runner.cleanup()
+        await node.service.suspend()
+        self.registry.set_reachable(name, reachable=False)
         self._logs.write(name, "info", "stopped")
 
     async def start_node(self, name: str) -> None:
@@ -274,7 +271,104 @@ class EmbeddedEngine:
         except OSError as error:
             raise EngineError("start", name, f"{address} cannot be bound again: {error}") from error
         await self._listen(node, listener)
+        self.registry.set_reachable(name, reachable=True)
+        node.service.resume()
         self._logs.write(name, "info", "started again")
+
+    async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
+        """Let a new node join; return its name when it has its swarm's messages.
+
+        ``swarm_id`` is its swarm where swarms are explicit, by default the smallest.
+        """
+        name = name or free_name(self._nodes)
+        if name in self._nodes:
+            raise EngineError("add", name, "there is already a node of that name", "node names must differ")
+        if swarm_id is not None and not self.registry.explicit_swarms:
+            raise EngineError(
+                *("add", name, "its swarm cannot be chosen"),
+                "the network's own rule assigns swarms, unless the topology gives a swarm id to every node",
+            )
+        spec = new_node(self._topology, name, swarm_id)
+        with contextlib.ExitStack() as unstarted:
+            taken = {node.endpoints.bind.host for node in self._nodes.values()}
+            host = free_host(self._options.advertise_ip, taken)
+            listener = unstarted.enter_context(bind_socket(host))
+            endpoints = endpoints_of(listener, self._options.advertise_ip)
+            try:
+                node = self._make_node(spec, endpoints)
+            except DatabaseRefused as error:
+                raise EngineError("add", name, str(error)) from error
+            try:
+                await self._listen(node, listener)
+                self.endpoints.nodes[name] = endpoints
+                self.registry.add_node(registration(self._topology, spec, endpoints))
+            except BaseException as error:
+                await self._discard(node)
+                if isinstance(error, RegistryError):
+                    raise EngineError("add", name, str(error.args[0]), error.hint) from error
+                raise
+            # The listener belongs to the running node now, which closes it.
+            unstarted.pop_all()
+        if self._gateway is not None:
+            self._gateway.routes.add_own(endpoints.advertised, endpoints.inner)
+        node.service.resume()
+        await self.settle()
+        self._logs.write(name, "info", "joined")
+        return name
+
+    async def remove_node(self, name: str) -> None:
+        """Let a node leave for good; before it ends it hands over what others have not got from it.
+
+        A node that is stopped or frozen hands nothing over: what it alone has is lost. Its files stay.
+        """
+        node = self._node("remove", name)
+        if len(self._nodes) == 1:
+            raise EngineError("remove", name, "it is the last node", "end the network instead")
+        self._change_registry("remove", name, self.registry.remove_node)
+        await self.settle()
+        if self._gateway is not None:
+            self._gateway.routes.remove_own(node.endpoints.advertised)
+        await self._discard(node)
+        self._logs.write(name, "info", "left")
+
+    async def decommission_node(self, name: str) -> None:
+        """Take a node out of its swarm; it stays and goes on relaying."""
+        self._node("decommission", name)
+        self._change_registry("decommission", name, self.registry.decommission)
+        await self.settle()
+
+    async def recommission_node(self, name: str) -> None:
+        """Take a decommissioned node into a swarm again; return when it has that swarm's messages."""
+        self._node("recommission", name)
+        self._change_registry("recommission", name, self.registry.recommission)
+        await self.settle()
+
+    async def settle(self, deadline_s: float = SETTLE_S) -> int:
+        """Deliver what running nodes owe each other; return how many pairs still do at the deadline."""
+        return await settle(self._running_services, deadline_s)
+
+    def _running_services(self) -> list[StorageNode]:
+        return [node.service for node in self._nodes.values() if node.status is NodeStatus.RUNNING]
+
+    def _change_registry(self, operation: str, name: str, change: Callable[[str], None]) -> None:
+        try:
+            change(name)
+        except RegistryError as error:
+            raise EngineError(operation, name, str(error.args[0]), error.hint) from error
+
+    async def _discard(self, node: RunningNode) -> None:
+        """End a node and forget it."""
+        name = node.spec.name
+        runner, node.runner = node.runner, None
+        self._peers.unregister(node.service.ed25519_hex)
+        node.answering.set()
+        if runner is not None:
+            await runner.cleanup()
+        await node.service.aclose()
+        self._closers.remove(node.service.close)
+        node.service.close()
+        self._nodes.pop(name, None)
+        self.endpoints.nodes.pop(name, None)
 
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
@@ -282,10 +376,20 @@ class EmbeddedEngine:
         if node.runner is None:
             raise EngineError("pause", name, "it is stopped", "start it first")
         node.answering.clear()
+        await node.service.suspend()
 
     async def resume_node(self, name: str) -> None:
         """Let a paused node answer again, first of all what it was asked meanwhile."""
-        self._node("resume", name).answering.set()
+        node = self._node("resume", name)
+        if node.status is not NodeStatus.PAUSED:
+            return
+        node.answering.set()
+        node.service.update_network(self.registry.snapshot())
+        node.service.resume()
+
+    def purge(self) -> int:
+        """Delete what has expired on all running nodes; return how many messages that were."""
+        return sum(service.purge() for service in self._running_services())
 
     def node_status(self, name: str) -> NodeStatus:
         """Return where the node stands."""
@@ -298,6 +402,31 @@ class EmbeddedEngine:
     def clock_skew(self, name: str) -> int:
         """Return how far a node's clock is ahead of the network's, in milliseconds."""
         return self._node("read the clock of", name).clock.offset_ms
+
+    def knobs(self, name: str) -> NodeKnobs:
+        """Return how a node's knobs are turned."""
+        node = self._node("look at the knobs of", name)
+        rules = {rule["id"] for rule in self._faults.list()}
+        return replace(
+            node.service.knobs,
+            clock_offset_ms=node.clock.offset_ms,
+            wrong_swarm=_wrong_swarm_rule(name) in rules,
+        )
+
+    def set_knobs(self, name: str, knobs: NodeKnobs) -> None:
+        """Turn a node's knobs: the clock is the engine's own, and a wrong swarm is a fault rule."""
+        node, before = self._node("turn the knobs of", name), self.knobs(name)
+        rule_id = _wrong_swarm_rule(name)
+        if knobs.wrong_swarm and not before.wrong_swarm:
+            self._faults.add(FaultRule("wrong_swarm", id=rule_id, node=name))
+        elif before.wrong_swarm and not knobs.wrong_swarm:
+            self._faults.clear(rule_id)
+        node.clock.offset_ms = knobs.clock_offset_ms
+        node.service.set_knobs(replace(knobs, clock_offset_ms=0, wrong_swarm=False))
+
+    def forget_messages(self, name: str, hashes: Iterable[str] | None = None) -> int:
+        """Lose messages on one node, all or those with these hashes; return how many that were."""
+        return self._node("purge", name).service.forget(hashes)
 
     async def close(self) -> None:
         """End everything and leave nothing behind; safe to call twice."""
@@ -318,7 +447,7 @@ class EmbeddedEngine:
             self._closers.pop()()
         self._nodes.clear()
 
-    def _node(self, operation: str, name: str) -> _RunningNode:
+    def _node(self, operation: str, name: str) -> RunningNode:
         try:
             return self._nodes[name]
         except KeyError:
@@ -335,44 +464,29 @@ class EmbeddedEngine:
     async def _serve(
         self, application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._runners.append(await _run(application, listener, tls))
+        self._runners.append(await serve(application, listener, tls))
 
-    async def _listen(self, node: _RunningNode, listener: socket.socket) -> None:
+    async def _listen(self, node: RunningNode, listener: socket.socket) -> None:
         application = node.service.application()
-        application.middlewares.insert(0, _held_back_by(node.answering))
-        node.runner = await _run(application, listener, node.tls)
+        application.middlewares.insert(0, held_back_by(node.answering))
+        node.runner = await serve(application, listener, node.tls)
         node.answering.set()
 
-        async def deliver(command: str, payload: object) -> PeerReply:
+        async def deliver(command: str, payload: object, sender: str) -> PeerReply:
             await node.answering.wait()
-            return await node.service.handle_peer(command, payload)
+            return await node.service.handle_peer(command, payload, sender)
 
         self._peers.register(node.service.ed25519_hex, deliver)
 
     def _spread(self, snapshot: NetworkSnapshot) -> None:
+        # A node that is stopped or frozen learns of it when it is back.
         for node in self._nodes.values():
-            node.service.update_network(snapshot)
+            if node.status is NodeStatus.RUNNING:
+                node.service.update_network(snapshot)
 
     def _swarm_answer(self, node_name: str, account: str) -> dict[str, Any]:
         return self._node("ask", node_name).service.swarm_answer(account)
 
 
-async def _run(
-    application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None
-) -> web.AppRunner:
-    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    await web.SockSite(runner, listener, ssl_context=tls).start()
-    return runner
-
-
-def _held_back_by(answering: asyncio.Event) -> Middleware:
-    """Make a middleware that holds every request back while a node is paused."""
-
-    @web.middleware
-    async def hold_back(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not answering.is_set():
-            await answering.wait()
-        return await handler(request)
-
-    return hold_back
+def _wrong_swarm_rule(node_name: str) -> str:
+    return f"knob-wrong-swarm-{node_name}"

@@ -63,6 +63,14 @@ class RouteMap:
         """Return where a host and port lead, or None: that is refused."""
         return self._routes.get((_normal(host), port))
 
+    def add_own(self, said: Endpoint, reached: Endpoint) -> None:
+        """Let requests to an address of this network pass: a node has joined."""
+        self._routes[_normal(said.host), said.port] = Route("own", reached)
+
+    def remove_own(self, said: Endpoint) -> None:
+        """Refuse an address from now on: a node has left."""
+        self._routes.pop((_normal(said.host), said.port), None)
+
     def knows_name(self, host: str) -> bool:
         """Tell whether a host name (not an address) is mapped at some port."""
         return _normal(host) in self._names

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from session_protocol.swarms import UNASSIGNED, choose_swarm, swarm_position
+from session_protocol.swarms import UNASSIGNED, choose_of_ascending, swarm_position
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class NetworkSnapshot:
 
     def swarm_of(self, account: bytes) -> tuple[int, tuple[NodeInfo, ...]]:
         """Return id and members of a 33-byte account's swarm; UNASSIGNED and none when there is no swarm."""
-        swarm_id = choose_swarm(swarm_position(account), self._swarm_ids)
+        swarm_id = choose_of_ascending(swarm_position(account), self._swarm_ids)
         return (UNASSIGNED, ()) if swarm_id is None else (swarm_id, self.swarms[swarm_id])
 
     def members(self, swarm_id: int) -> tuple[NodeInfo, ...]:

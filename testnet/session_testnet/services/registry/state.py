@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from session_protocol import ons
 from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
@@ -85,6 +86,11 @@ class RegistryState:
             hardfork=topology.hardfork,
             explicit_swarms=topology.explicit_swarms,
         )
+        for record in topology.names:
+            # The nonce derives from the seed, so that the record is the same each time.
+            nonce = derive_seed(topology.seed, "name nonce", record.name)[: ons.NONCE_BYTES]
+            value = ons.encrypt_account_id(record.name, record.account_id, nonce)
+            state.register_name(ons.name_hash(record.name), NameRecord(value, nonce))
         swarm_ids = topology.swarm_ids()
         for spec in topology.nodes:
             identity = NodeIdentity.from_seed(spec.seed)

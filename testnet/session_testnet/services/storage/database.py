@@ -8,15 +8,21 @@ from typing import Final
 
 from session_protocol.storage_auth import ALL_NAMESPACES
 from session_testnet.services.sqlite_file import DatabaseForm, open_database, transaction
+from session_testnet.services.storage.removals import REMOVALS_SCHEMA, Removals
 from session_testnet.services.storage.settings import MAX_REVOKED_TOKENS
+from session_testnet.services.storage.undelivered import UNDELIVERED_SCHEMA, Undelivered
 
 # ``id`` is a plain row number: it gives the order of retrieval. An owner lives as long as it has messages,
-# and its revocations as long as it does.
+# and its revocations as long as it does. Every change carries a stamp, the same on all members of the swarm
+# (see MessageDatabase): ``stored`` is that of the last store, ``shortened`` that of the last change that took
+# time away (0: none has), ``changed`` that of any.
 _FORM: Final = DatabaseForm(
     owner="storage node",
     application_id=0x53484E31,
-    version=1,
-    schema="""
+    version=2,
+    schema=REMOVALS_SCHEMA  # noqa: S608 - statements that make tables, without values
+    + UNDELIVERED_SCHEMA
+    + """
     CREATE TABLE owners(
         id INTEGER PRIMARY KEY,
         type INTEGER NOT NULL,
@@ -30,7 +36,10 @@ _FORM: Final = DatabaseForm(
         namespace INTEGER NOT NULL,
         timestamp INTEGER NOT NULL,
         expiry INTEGER NOT NULL,
-        data BLOB NOT NULL
+        data BLOB NOT NULL,
+        stored INTEGER NOT NULL,
+        shortened INTEGER NOT NULL,
+        changed INTEGER NOT NULL
     );
     CREATE INDEX messages_of_owner ON messages(owner, namespace);
     CREATE INDEX messages_by_expiry ON messages(expiry);
@@ -39,6 +48,8 @@ _FORM: Final = DatabaseForm(
         owner INTEGER NOT NULL REFERENCES owners(id) ON DELETE CASCADE,
         token BLOB NOT NULL,
         timestamp INTEGER NOT NULL,
+        revoked INTEGER NOT NULL,
+        stamp INTEGER NOT NULL,
         UNIQUE(owner, token)
     );
     CREATE TRIGGER last_message_deleted AFTER DELETE ON messages
@@ -85,11 +96,20 @@ class MessageDatabase:
 
     Raise :class:`~session_testnet.services.sqlite_file.DatabaseRefused` for a file that is damaged or not a
     storage node's; the file stays as it is. Used from one thread, the loop's.
+
+    Changes are stamped, so that members which missed some can be told later, in any order, and all end with
+    the same: a stamp is the asked member's time in milliseconds, or one more than the newest stamp known if
+    that is later (a hybrid logical clock: it survives clocks that are wrong, or moved). ``full`` makes it
+    store nothing from then on, as if the disk were full.
     """
 
     def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+        self.full = False
         self._db = open_database(path, _FORM)
         self._db.row_factory = None
+        self.removals = Removals(self._db)
+        self.undelivered = Undelivered(self._db)
+        self._stamp = self._newest = self._newest_stamp()
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
         self._db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
 
@@ -97,9 +117,33 @@ class MessageDatabase:
         """Close the file; safe to call twice."""
         self._db.close()
 
-    def store(self, message: StoredMessage) -> StoreOutcome:
-        """Keep a message: insert it, or raise the expiry of the one with the same hash; never lower it."""
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Return the open database, for those who read or merge several of its tables."""
+        return self._db
+
+    def next_stamp(self, now_ms: int) -> int:
+        """Return the stamp of a new change: the time, or later than every change known."""
+        return max(now_ms, self._newest + 1)
+
+    def write_at(self, stamp: int) -> None:
+        """Let the changes that follow carry this stamp."""
+        self._stamp = stamp
+        self.know(stamp)
+
+    def know(self, stamp: int) -> None:
+        """Let all changes to come be later than this stamp, which another node has given."""
+        self._newest = max(self._newest, stamp)
+
+    def store(self, message: StoredMessage) -> StoreOutcome | None:
+        """Keep a message: insert it, or raise the expiry of the one with the same hash; never lower it.
+
+        None when a request that was made later, but came earlier, has removed it already.
+        """
+        self._refuse_when_full()
         try:
+            if self._is_removed(message):
+                return None
             if self._insert_for_known_owner(message):
                 return StoreOutcome(already=False, expiry=message.expiry)
             outcome = self._raise_expiry(message)
@@ -110,9 +154,15 @@ class MessageDatabase:
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             raise _full(error) from error
 
-    def replace(self, message: StoredMessage) -> StoreOutcome | None:
-        """Keep a message as the only one of its namespace; None when a kept one is not older."""
+    def replace(self, message: StoredMessage, *, only_newer: bool = True) -> StoreOutcome | None:
+        """Keep a message as the only one of its namespace; None when a kept one is not older.
+
+        Without ``only_newer`` the last one to come is kept, whatever its time.
+        """
+        self._refuse_when_full()
         try:
+            if self._is_removed(message):
+                return None
             outcome = self._raise_expiry(message)
             if outcome is not None:
                 return outcome
@@ -121,14 +171,15 @@ class MessageDatabase:
                 "SELECT max(timestamp) FROM messages WHERE owner = ? AND namespace = ?",
                 (owner, message.namespace),
             ).fetchone()
-            if newest is not None and newest >= message.timestamp:
+            if only_newer and newest is not None and newest >= message.timestamp:
                 return None
             with transaction(self._db):
                 outcome = self._insert(message)
-                self._db.execute(
-                    "DELETE FROM messages WHERE owner = ? AND namespace = ? AND hash != ?",
+                replaced = self._db.execute(
+                    "DELETE FROM messages WHERE owner = ? AND namespace = ? AND hash != ? RETURNING hash",
                     (owner, message.namespace, message.hash),
-                )
+                ).fetchall()
+                self.removals.record_hashes(message.account, (row[0] for row in replaced), self._stamp)
             return outcome
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             raise _full(error) from error
@@ -169,15 +220,17 @@ class MessageDatabase:
 
     def delete(self, account: bytes, hashes: Iterable[str]) -> list[str]:
         """Delete messages of an account by hash; return the sorted hashes of those that were there."""
-        owner = self._owner(account)
+        owner, hashes = self._owner(account), tuple(hashes)
         with transaction(self._db):
             rows = [
                 row
                 for each in hashes
                 for row in self._db.execute(
-                    "DELETE FROM messages WHERE hash = ? AND owner = ? RETURNING hash", (each, owner)
+                    "DELETE FROM messages WHERE hash = ? AND owner = ? AND stored <= ? RETURNING hash",
+                    (each, owner, self._stamp),
                 ).fetchall()
             ]
+            self.removals.record_hashes(account, hashes, self._stamp)
         return sorted(row[0] for row in rows)
 
     def delete_all(
@@ -190,18 +243,21 @@ class MessageDatabase:
         where, values = _of_namespace(self._owner(account), namespace)
         if before is not None:
             where, values = f"{where} AND timestamp <= ?", (*values, before)
-        return self._db.execute(
-            f"DELETE FROM messages WHERE {where} RETURNING namespace, hash",  # noqa: S608 - no value in the text
-            values,
-        ).fetchall()
+        with transaction(self._db):
+            self.removals.record_range(account, namespace, before, self._stamp)
+            return self._db.execute(
+                f"DELETE FROM messages WHERE {where} AND stored <= ?"  # noqa: S608 - no value in the text
+                " RETURNING namespace, hash",
+                (*values, self._stamp),
+            ).fetchall()
 
     def shorten_all(self, account: bytes, namespace: int | str, expiry: int) -> list[tuple[int, str]]:
         """Let every message expire at ``expiry`` that would later; return namespace and hash of each."""
         where, values = _of_namespace(self._owner(account), namespace)
         return self._db.execute(
-            f"UPDATE messages SET expiry = ? WHERE {where} AND expiry > ?"  # noqa: S608
-            " RETURNING namespace, hash",
-            (expiry, *values, expiry),
+            "UPDATE messages SET expiry = ?, shortened = max(shortened, ?), changed = max(changed, ?)"  # noqa: S608
+            f" WHERE {where} AND expiry > ? RETURNING namespace, hash",
+            (expiry, self._stamp, self._stamp, *values, expiry),
         ).fetchall()
 
     def times(self, account: bytes, hashes: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -220,14 +276,16 @@ class MessageDatabase:
         """Set when messages expire, given pairs of hash and time."""
         with transaction(self._db):
             self._db.executemany(
-                "UPDATE messages SET expiry = ? WHERE hash = ?",
-                [(expiry, message) for message, expiry in expiries],
+                "UPDATE messages SET expiry = ?1, changed = max(changed, ?2),"
+                " shortened = CASE WHEN ?1 < expiry THEN max(shortened, ?2) ELSE shortened END"
+                " WHERE hash = ?3",
+                [(expiry, self._stamp, message) for message, expiry in expiries],
             )
 
     def revoked_tokens(self, account: bytes) -> list[bytes]:
         """Return the revoked sub-account tokens of an account, oldest first."""
         rows = self._db.execute(
-            "SELECT token FROM revoked_subaccounts WHERE owner = ? ORDER BY timestamp, id",
+            "SELECT token FROM revoked_subaccounts WHERE owner = ? AND revoked ORDER BY timestamp, id",
             (self._owner(account),),
         )
         return [row[0] for row in rows]
@@ -239,30 +297,78 @@ class MessageDatabase:
             return
         with transaction(self._db):
             self._db.executemany(
-                "INSERT OR REPLACE INTO revoked_subaccounts(owner, token, timestamp) VALUES (?, ?, ?)",
-                [(owner, token, now_ms) for token in tokens],
+                "INSERT OR REPLACE INTO revoked_subaccounts(owner, token, timestamp, revoked, stamp)"
+                " VALUES (?, ?, ?, 1, ?)",
+                [(owner, token, now_ms, self._stamp) for token in tokens],
             )
-            self._db.execute(
-                "DELETE FROM revoked_subaccounts WHERE owner = ?1 AND id NOT IN"
-                " (SELECT id FROM revoked_subaccounts WHERE owner = ?1"
-                " ORDER BY timestamp DESC, id DESC LIMIT ?2)",
-                (owner, MAX_REVOKED_TOKENS),
-            )
+            self.trim_revocations(owner)
 
     def unrevoke(self, account: bytes, tokens: Iterable[bytes]) -> int:
         """Take revocations back; return how many there were."""
         owner = self._owner(account)
+        if owner is None:
+            return 0
+        count = 0
+        with transaction(self._db):
+            for token in tokens:
+                count += (
+                    self._db.execute(
+                        "SELECT 1 FROM revoked_subaccounts WHERE owner = ? AND token = ? AND revoked",
+                        (owner, token),
+                    ).fetchone()
+                    is not None
+                )
+                # The row stays, for members that only know the revocation.
+                self._db.execute(
+                    "INSERT OR REPLACE INTO revoked_subaccounts(owner, token, timestamp, revoked, stamp)"
+                    " VALUES (?, ?, 0, 0, ?)",
+                    (owner, token, self._stamp),
+                )
+            self.trim_revocations(owner)
+        return count
+
+    def trim_revocations(self, owner: int) -> None:
+        """Keep the latest 50 revocations of an account, and as many that were taken back."""
+        for revoked in (0, 1):
+            self._db.execute(
+                "DELETE FROM revoked_subaccounts WHERE owner = ?1 AND revoked = ?2 AND id NOT IN"
+                " (SELECT id FROM revoked_subaccounts WHERE owner = ?1 AND revoked = ?2"
+                " ORDER BY timestamp DESC, id DESC LIMIT ?3)",
+                (owner, revoked, MAX_REVOKED_TOKENS),
+            )
+
+    def owner_of(self, account: bytes) -> int:
+        """Return the number of an account, which it is given when it has none."""
+        owner = self._owner(account)
+        if owner is None:
+            row = self._db.execute(
+                "INSERT INTO owners(type, pubkey) VALUES (?, ?) RETURNING id", (account[0], account[1:])
+            ).fetchone()
+            return int(row[0])
+        return owner
+
+    def forget(self, hashes: Iterable[str] | None = None) -> int:
+        """Lose messages, of whatever account, or all of them; return how many that were."""
+        if hashes is None:
+            return self._db.execute("DELETE FROM messages WHERE 1").rowcount
         with transaction(self._db):
             return sum(
-                self._db.execute(
-                    "DELETE FROM revoked_subaccounts WHERE owner = ? AND token = ?", (owner, token)
-                ).rowcount
-                for token in tokens
+                self._db.execute("DELETE FROM messages WHERE hash = ?", (each,)).rowcount for each in hashes
             )
 
     def purge(self, now_ms: int) -> int:
         """Delete what has expired; return how many messages that were."""
-        return self._db.execute("DELETE FROM messages WHERE expiry <= ?", (now_ms,)).rowcount
+        with transaction(self._db):
+            # Another member may have missed that a life was shortened; its copy must not come back here.
+            shortened = self._db.execute(
+                "SELECT type, pubkey, hash, shortened FROM messages JOIN owners ON owners.id = owner"
+                " WHERE expiry <= ? AND shortened > 0",
+                (now_ms,),
+            ).fetchall()
+            for kind, key, message, stamp in shortened:
+                self.removals.record_hashes(bytes([kind]) + key, [message], stamp, by_expiry=True)
+            self.removals.purge(now_ms)
+            return self._db.execute("DELETE FROM messages WHERE expiry <= ?", (now_ms,)).rowcount
 
     def count(self) -> int:
         """Return the number of messages."""
@@ -281,6 +387,30 @@ class MessageDatabase:
         )
         for row in rows:
             yield StoredMessage(account, *row)
+
+    def _refuse_when_full(self) -> None:
+        if self.full:
+            # The words are SQLite's own.
+            raise DatabaseFull("database or disk is full")
+
+    def _newest_stamp(self) -> int:
+        stamps = [self.removals.newest]
+        for table, column in (("messages", "changed"), ("revoked_subaccounts", "stamp")):
+            (newest,) = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - constants
+            stamps.append(int(newest or 0))
+        return max(stamps)
+
+    def _is_removed(self, message: StoredMessage) -> bool:
+        """Tell whether a later request has removed a message whose store comes only now."""
+        stamp = self._stamp
+        return stamp <= self.removals.newest and self.removals.cover(
+            message.account,
+            message.hash,
+            message.namespace,
+            message.timestamp,
+            stored=stamp,
+            shortened=0,
+        )
 
     def _owner(self, account: bytes) -> int | None:
         row = self._db.execute(
@@ -301,8 +431,9 @@ class MessageDatabase:
         """Insert a new message of an account that has others, in one statement: the most frequent case."""
         return (
             self._db.execute(
-                "INSERT INTO messages(hash, owner, namespace, timestamp, expiry, data)"
-                " SELECT ?, id, ?, ?, ?, ? FROM owners WHERE pubkey = ? AND type = ?"
+                "INSERT INTO messages(hash, owner, namespace, timestamp, expiry, data,"
+                " stored, shortened, changed)"
+                " SELECT ?, id, ?, ?, ?, ?, ?, ?, ? FROM owners WHERE pubkey = ? AND type = ?"
                 " ON CONFLICT(hash) DO NOTHING",
                 (
                     message.hash,
@@ -310,6 +441,9 @@ class MessageDatabase:
                     message.timestamp,
                     message.expiry,
                     message.data,
+                    self._stamp,
+                    0,
+                    self._stamp,
                     message.account[1:],
                     message.account[0],
                 ),
@@ -322,19 +456,29 @@ class MessageDatabase:
         if row is None:
             return None
         kept = int(row[0])
-        if message.expiry > kept:
-            self._db.execute("UPDATE messages SET expiry = ? WHERE hash = ?", (message.expiry, message.hash))
+        self._db.execute(
+            "UPDATE messages SET expiry = max(expiry, ?), stored = max(stored, ?), changed = max(changed, ?)"
+            " WHERE hash = ?",
+            (message.expiry, self._stamp, self._stamp, message.hash),
+        )
         return StoreOutcome(already=True, expiry=max(kept, message.expiry))
 
     def _insert(self, message: StoredMessage) -> StoreOutcome:
-        owner = self._owner(message.account)
-        if owner is None:
-            owner = self._db.execute(
-                "INSERT INTO owners(type, pubkey) VALUES (?, ?)", (message.account[0], message.account[1:])
-            ).lastrowid
+        owner = self.owner_of(message.account)
         self._db.execute(
-            "INSERT INTO messages(hash, owner, namespace, timestamp, expiry, data) VALUES (?, ?, ?, ?, ?, ?)",
-            (message.hash, owner, message.namespace, message.timestamp, message.expiry, message.data),
+            "INSERT INTO messages(hash, owner, namespace, timestamp, expiry, data,"
+            " stored, shortened, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                message.hash,
+                owner,
+                message.namespace,
+                message.timestamp,
+                message.expiry,
+                message.data,
+                self._stamp,
+                0,
+                self._stamp,
+            ),
         )
         return StoreOutcome(already=False, expiry=message.expiry)
 

@@ -15,6 +15,7 @@ from session_testnet.services.storage.methods import METHODS, AnyMethod, SwarmMe
 from session_testnet.services.storage.replication import Replication
 from session_testnet.services.storage.results import ParseError, RpcError, RpcResult
 from session_testnet.services.storage.settings import MAX_SUBREQUESTS
+from session_testnet.services.storage.version_profile import NEWER_METHODS, VersionProfile
 from session_testnet.trace import Trace
 
 # How deep conditions may lie in each other: no client nests more than a few.
@@ -54,34 +55,36 @@ class Choice:
 AnyCall = Call | Batch | Choice
 
 
-def parse_call(method: str, params: Params, *, depth: int = 0) -> AnyCall | None:
+def parse_call(method: str, params: Params, profile: VersionProfile, *, depth: int = 0) -> AnyCall | None:
     """Parse a request and everything inside it; None when there is no such method. Raise ParseError."""
     known = METHODS.get(method)
+    if known is not None and not profile.newer_methods and method in NEWER_METHODS:
+        return None
     if known is not None:
         return Call(method, known, known.parse(params), params)
     if method in ("batch", "sequence"):
-        return Batch(method, _parse_subrequests(params, depth), params)
+        return Batch(method, _parse_subrequests(params, profile, depth), params)
     if method == "ifelse":
-        return _parse_choice(params, depth)
+        return _parse_choice(params, profile, depth)
     return None
 
 
-def _parse_subrequests(params: Params, depth: int) -> tuple[Call, ...]:
+def _parse_subrequests(params: Params, profile: VersionProfile, depth: int) -> tuple[Call, ...]:
     requests = params.get("requests")
     if not isinstance(requests, Sequence) or isinstance(requests, str) or not requests:
         raise ParseError('Invalid batch request: no valid "requests" field')
     if len(requests) > MAX_SUBREQUESTS:
         raise ParseError("Invalid batch request: subrequest limit exceeded")
-    return tuple(_parse_subrequest(each, depth) for each in requests)
+    return tuple(_parse_subrequest(each, profile, depth) for each in requests)
 
 
-def _parse_subrequest(request: Any, depth: int) -> Call:
+def _parse_subrequest(request: Any, profile: VersionProfile, depth: int) -> Call:
     if not isinstance(request, Mapping):
         raise ParseError("Invalid batch request: requests must be objects")
     method, params = request.get("method"), request.get("params")
     if not isinstance(method, str) or not isinstance(params, Mapping):
         raise ParseError("Invalid batch request: subrequests must have method/params keys")
-    call = _parse_inside(method, params, depth)
+    call = _parse_inside(method, params, profile, depth)
     if call is None:
         raise ParseError(f'Invalid batch subrequest: invalid method "{method}"')
     if not isinstance(call, Call):
@@ -89,37 +92,40 @@ def _parse_subrequest(request: Any, depth: int) -> Call:
     return call
 
 
-def _parse_choice(params: Params, depth: int) -> Choice:
+def _parse_choice(params: Params, profile: VersionProfile, depth: int) -> Choice:
     condition = params.get("if")
     if not isinstance(condition, Mapping):
         raise ParseError('Invalid ifelse request: no valid "if" field')
     parsed = parse_condition(condition)
-    then, otherwise = _parse_branch(params, "then", depth), _parse_branch(params, "else", depth)
+    then, otherwise = (
+        _parse_branch(params, "then", profile, depth),
+        _parse_branch(params, "else", profile, depth),
+    )
     if then is None and otherwise is None:
         raise ParseError('Invalid ifelse request: at least one of "then"/"else" required')
     return Choice("ifelse", parsed, then, otherwise, params)
 
 
-def _parse_branch(params: Params, key: str, depth: int) -> AnyCall | None:
-    if key not in params:
+def _parse_branch(params: Params, key: str, profile: VersionProfile, depth: int) -> AnyCall | None:
+    branch = params.get(key)
+    if branch is None:
         return None
-    branch = params[key]
     if not isinstance(branch, Mapping):
         raise ParseError(f"Invalid ifelse request: {key} must be an object")
     method = branch.get("method")
     if not isinstance(method, str) or "params" not in branch:
         raise ParseError(f"Invalid ifelse request: {key} must have method/params keys")
     inner = branch["params"]
-    call = _parse_inside(method, inner if isinstance(inner, Mapping) else {}, depth)
+    call = _parse_inside(method, inner if isinstance(inner, Mapping) else {}, profile, depth)
     if call is None:
         raise ParseError(f'Invalid ifelse request method "{key}"')
     return call
 
 
-def _parse_inside(method: str, params: Params, depth: int) -> AnyCall | None:
+def _parse_inside(method: str, params: Params, profile: VersionProfile, depth: int) -> AnyCall | None:
     if depth >= _MAX_DEPTH:
         raise ParseError(f"Invalid request: more than {_MAX_DEPTH} requests inside each other")
-    return parse_call(method, params, depth=depth + 1)
+    return parse_call(method, params, profile, depth=depth + 1)
 
 
 class Dispatcher:
@@ -149,7 +155,7 @@ class Dispatcher:
 
     async def _parse_and_run(self, method: str, params: Params, via: str) -> RpcResult:
         try:
-            call = parse_call(method, params)
+            call = parse_call(method, params, self._context.profile)
         except ParseError as error:
             return RpcResult(400, f"invalid request: {error}")
         if call is None:

@@ -1,120 +1,325 @@
-"""Give messages to the nodes that should have them after the swarms have changed (network §9)."""
+"""Give other nodes what they have not got: what they missed, and what is theirs after a change of swarms.
+
+A forwarded request that a member missed is not sent again as it was: by then its signature may be too old
+for the member to accept, and the messages it is about may have changed. Instead the node notes, in its
+database, that the member lacks the account's changes from that request on, and delivers their present state
+(network §9: ``sn.data``; storage-rpc §13). That state cannot be refused by age; what has expired meanwhile is
+not in it.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+import logging
+import sqlite3
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
-from session_testnet.services.registry import NetworkSnapshot, NodeInfo
+from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.context import NodeContext, has_address
 from session_testnet.services.storage.database import DatabaseFull, StoredMessage
+from session_testnet.services.storage.transfers import Transfer, export, merge
+from session_testnet.services.storage.undelivered import Debt, NetworkView
 from session_testnet.trace import Trace
 
 COMMAND: Final = "data"
+READY_COMMAND: Final = "data_ready"
 
-# A transfer is closed before the message that would make it larger than this.
-_MAX_TRANSFER_BYTES: Final = 9_000_000
-_MESSAGE_OVERHEAD_BYTES: Final = 150
+_logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Say that a member (Ed25519 key, hex) can be given what it missed; ``needs_dump``: it has nothing."""
+
+    key: str
+    needs_dump: bool
+
+
+@dataclass(slots=True)
+class _Pause:
+    """How long a peer that could not be reached is left alone, and until when (the loop's time)."""
+
+    length_s: float
+    until: float
 
 
 class Handover:
-    """Push messages to new members of the own swarm, and to other swarms that accounts have moved to."""
+    """Deliver what is owed to other nodes, in the background, until they have it."""
 
     def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace) -> None:
         self._context = context
         self._peers = peers
         self._trace = trace
-        self._transfers: set[asyncio.Task[None]] = set()
+        self._active = True
+        self._deliveries: dict[str, asyncio.Task[bool]] = {}
+        self._announcements: set[asyncio.Task[None]] = set()
+        self._checking: asyncio.Task[None] | None = None
+        self._pauses: dict[str, _Pause] = {}
 
-    def network_changed(self, before: NetworkSnapshot | None, now: NetworkSnapshot) -> None:
-        """Start the transfers that the change calls for; outside an event loop there is nobody to send to."""
-        if before is None or before.swarms == now.swarms or not self._context.database.count():
+    def network_changed(self, now: NetworkSnapshot) -> None:
+        """Note what the change makes this node owe, and begin to deliver it.
+
+        Newcomers of the own swarm get everything that it keeps; the new swarms of accounts that have moved
+        get those. What is compared is kept in the database, so that a change is noticed after a restart too.
+        """
+        database = self._context.database
+        before, view = database.undelivered.view(), NetworkView.of(now, self._context.own_swarm)
+        if before != view:
+            debts = list(self._debts_of_change(before, view, now))
+            if debts:
+                database.undelivered.add(debts)
+            database.undelivered.remember(view)
+        if now.by_key(self._context.ed25519_hex) is None:
+            database.undelivered.add(list(self._debts_to_leave_behind(now)))
+        self._deliver_soon()
+
+    def owe(self, peer: str, account: bytes, since: int) -> None:
+        """Note that a peer has missed a change of an account."""
+        try:
+            self._context.database.undelivered.add([Debt(peer, account, since)])
+        except sqlite3.OperationalError as error:
+            # The disk is full: the member will lack this until the account is handed over as a whole.
+            _logger.warning("node %s cannot note what a member missed: %s", self._context.name, error)
             return
-        targets = {
-            member.ed25519_pk: member
-            for swarm_id, members in now.swarms.items()
-            for member in _newcomers(before, swarm_id, members)
-            if member.ed25519_pk != self._context.ed25519_hex and has_address(member)
-        }
-        if self._own_swarm_dissolved(before, now):
-            targets.update(
-                (member.ed25519_pk, member) for members in now.swarms.values() for member in members
-            )
-            targets.pop(self._context.ed25519_hex, None)
-        with contextlib.suppress(RuntimeError):
-            loop = asyncio.get_running_loop()
-            for key, member in targets.items():
-                task = loop.create_task(self._transfer(key, member.swarm_id, now))
-                self._transfers.add(task)
-                task.add_done_callback(self._transfers.discard)
+        self._check_soon()
 
     def receive(self, payload: Any) -> PeerReply:
-        """Keep messages from another node; those already here stay as they are."""
-        if not isinstance(payload, tuple) or not all(isinstance(each, StoredMessage) for each in payload):
+        """Take over what another node tells; what is newer here stays."""
+        if isinstance(payload, tuple) and all(isinstance(each, StoredMessage) for each in payload):
+            payload = Transfer.of_messages(payload)
+        if not isinstance(payload, Transfer):
             return PeerReply(400, b"expected a list of messages")
+        if self._context.not_ready_reasons():
+            return PeerReply(503, self._context.not_ready_text().encode())
+        debts = tuple(debt for debt in payload.debts if debt.peer != self._context.ed25519_hex)
         try:
-            for message in payload:
-                self._context.database.store(message)
+            merge(self._context.database, replace(payload, debts=debts), self._context.now_ms())
         except DatabaseFull as error:
             return PeerReply(500, str(error).encode())
+        if debts:
+            self._deliver_soon()
         return PeerReply(200, b"OK")
 
-    async def settled(self) -> None:
-        """Wait until no transfer is under way."""
-        while self._transfers:
-            await asyncio.gather(*self._transfers)
-
-    async def aclose(self) -> None:
-        """Break off all transfers."""
-        transfers = tuple(self._transfers)
-        for task in transfers:
-            task.cancel()
-        await asyncio.gather(*transfers, return_exceptions=True)
-
-    def _own_swarm_dissolved(self, before: NetworkSnapshot, now: NetworkSnapshot) -> bool:
-        known = before.by_key(self._context.ed25519_hex)
-        return known is not None and known.swarm_id in before.swarms and known.swarm_id not in now.swarms
-
-    async def _transfer(self, key: str, swarm_id: int, network: NetworkSnapshot) -> None:
-        for batch in _batches(self._messages_for(swarm_id, network)):
-            try:
-                reply = await self._peers.request(
-                    key,
-                    COMMAND,
-                    batch,
-                    timeout_s=self._context.settings.peer_timeout_s,
-                    sender=self._context.ed25519_hex,
-                )
-                outcome: int | str = reply.status
-            except (PeerTimeout, PeerUnreachable) as error:
-                outcome = type(error).__name__
-            self._trace.record(
-                "peer", self._context.name, command=COMMAND, target=key, messages=len(batch), outcome=outcome
+    def peer_is_ready(self, payload: Any) -> PeerReply:
+        """Deliver at once to a member that says it can be given what it missed."""
+        if not isinstance(payload, Ready):
+            return PeerReply(400, b"expected the announcement of a member")
+        node = self._context
+        member = node.known_network().by_key(payload.key)
+        if member is None or node.own_swarm is None or member.swarm_id != node.own_swarm:
+            return PeerReply(200, b"Swarm mismatch")
+        if payload.needs_dump:
+            node.database.undelivered.add(
+                Debt(payload.key, account, 0) for account in self._accounts() if self._is_ours(account)
             )
-            if outcome != 200:
-                return
+        self._pauses.pop(payload.key, None)
+        self._deliver_soon()
+        return PeerReply(200, b"OK")
 
-    def _messages_for(self, swarm_id: int, network: NetworkSnapshot) -> Iterator[StoredMessage]:
-        for account in self._context.database.accounts():
-            if network.swarm_of(account)[0] == swarm_id:
-                yield from list(self._context.database.messages_of(account))
+    def resume(self) -> None:
+        """Deliver from now on, and tell the other members that this one can be given what it missed."""
+        self._active = True
+        self._pauses.clear()
+        self._deliver_soon()
+        with contextlib.suppress(RuntimeError):
+            task = asyncio.get_running_loop().create_task(self._announce())
+            self._announcements.add(task)
+            task.add_done_callback(self._announcements.discard)
 
+    async def suspend(self) -> None:
+        """Send nothing more until :meth:`resume`; what is owed stays noted."""
+        self._active = False
+        tasks: list[asyncio.Task[Any]] = [*self._deliveries.values(), *self._announcements]
+        if self._checking is not None:
+            tasks.append(self._checking)
+            self._checking = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._deliveries.clear()
+        self._announcements.clear()
 
-def _newcomers(before: NetworkSnapshot, swarm_id: int, members: Iterable[NodeInfo]) -> Iterator[NodeInfo]:
-    old = {member.ed25519_pk for member in before.members(swarm_id)}
-    return (member for member in members if member.ed25519_pk not in old)
+    async def settled(self, reachable: Container[str] | None = None) -> None:
+        """Try once to deliver all that is owed now, and wait until that has succeeded or failed.
 
+        Only nodes with the keys ``reachable`` are tried, if given.
+        """
+        if not self._active:
+            return
+        while self._announcements:
+            await asyncio.gather(*self._announcements)
+        owed = self._context.database.undelivered.peers()
+        await asyncio.gather(
+            *(self._delivery_to(peer) for peer in owed if reachable is None or peer in reachable)
+        )
 
-def _batches(messages: Iterable[StoredMessage]) -> Iterator[tuple[StoredMessage, ...]]:
-    batch: list[StoredMessage] = []
-    size = 0
-    for message in messages:
-        needed = len(message.data) + _MESSAGE_OVERHEAD_BYTES
-        if batch and size + needed > _MAX_TRANSFER_BYTES:
-            yield tuple(batch)
-            batch, size = [], 0
-        batch.append(message)
-        size += needed
-    if batch:
-        yield tuple(batch)
+    def owed_to(self) -> list[str]:
+        """Return the keys of the nodes that have not got everything from this one."""
+        return self._context.database.undelivered.peers()
+
+    def _debts_of_change(
+        self, before: NetworkView | None, view: NetworkView, now: NetworkSnapshot
+    ) -> Iterator[Debt]:
+        own = self._context.ed25519_hex
+        for account in self._accounts():
+            swarm_id, members = now.swarm_of(account)
+            was_ours = before is None or before.was_in_charge(account)
+            ours = view.own_swarm is not None and swarm_id == view.own_swarm
+            if not (was_ours or ours):
+                continue
+            # Whoever was in charge with this node has what it has, or is owed it already.
+            same = was_ours and before is not None and before.own_swarm == swarm_id
+            served = before.members if same and before is not None else frozenset()
+            for member in members:
+                if member.ed25519_pk != own and member.ed25519_pk not in served:
+                    yield Debt(member.ed25519_pk, account, 0)
+
+    def _debts_to_leave_behind(self, now: NetworkSnapshot) -> Iterator[Debt]:
+        """Owe each member also what the others of its swarm lack: this node will not be there to deliver."""
+        for debt in self._context.database.undelivered.everything():
+            for member in now.swarm_of(debt.account)[1]:
+                if member.ed25519_pk != self._context.ed25519_hex:
+                    yield replace(debt, peer=member.ed25519_pk)
+
+    def _accounts(self) -> list[bytes]:
+        database = self._context.database
+        return sorted({*database.accounts(), *database.removals.accounts()})
+
+    def _is_ours(self, account: bytes) -> bool:
+        return self._context.known_network().swarm_of(account)[0] == self._context.own_swarm
+
+    def _deliver_soon(self) -> None:
+        """Start to deliver; outside an event loop there is nobody to send to."""
+        if not self._active:
+            return
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            for peer in self._context.database.undelivered.peers():
+                self._delivery_to(peer)
+            self._check_soon()
+
+    def _check_soon(self) -> None:
+        """Check from now on until nothing is owed any more."""
+        if self._active and (self._checking is None or self._checking.done()):
+            with contextlib.suppress(RuntimeError):
+                loop = asyncio.get_running_loop()
+                self._checking = loop.create_task(
+                    self._check(), name=f"deliver what members of {self._context.name}'s swarm missed"
+                )
+
+    async def _check(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._context.database.undelivered.peers():
+            await asyncio.sleep(self._context.settings.retry_check_s)
+            due = [
+                peer
+                for peer in self._context.database.undelivered.peers()
+                if peer not in self._pauses or self._pauses[peer].until <= loop.time()
+            ]
+            await asyncio.gather(*(self._delivery_to(peer) for peer in due))
+
+    def _delivery_to(self, peer: str) -> "asyncio.Task[bool]":
+        """Return the delivery to a peer that is under way, or begin one: never two at a time."""
+        running = self._deliveries.get(peer)
+        if running is None or running.done():
+            running = asyncio.get_running_loop().create_task(self._deliver(peer))
+            self._deliveries[peer] = running
+            running.add_done_callback(lambda done: self._finished(peer, done))
+        return running
+
+    def _finished(self, peer: str, delivery: "asyncio.Task[bool]") -> None:
+        if self._deliveries.get(peer) is delivery:
+            del self._deliveries[peer]
+        if not delivery.cancelled() and delivery.exception() is not None:
+            _logger.error(
+                "node %s failed to deliver to %s", self._context.name, peer, exc_info=delivery.exception()
+            )
+
+    async def _deliver(self, peer: str) -> bool:
+        """Deliver all that a peer is owed; tell whether it has got everything."""
+        undelivered = self._context.database.undelivered
+        # What has expired is not worth sending, and leaves a note behind where that is news for the peer.
+        self._context.database.purge(self._context.now_ms())
+        while debts := undelivered.to(peer):
+            for debt in debts:
+                if not await self._pay(debt):
+                    self._pause(peer)
+                    return False
+        self._pauses.pop(peer, None)
+        return True
+
+    async def _pay(self, debt: Debt) -> bool:
+        """Deliver one account; tell whether nothing more is owed of it."""
+        node = self._context
+        network = node.known_network()
+        _, members = network.swarm_of(debt.account)
+        member = next((each for each in members if each.ed25519_pk == debt.peer), None)
+        if members and member is None:
+            # It is not in charge any more; whoever is has been noted when that changed.
+            node.database.undelivered.settle(debt)
+            return True
+        if member is None or not has_address(member):
+            return False
+        for transfer in export(node.database, debt.account, debt.since):
+            if not await self._send(debt.peer, transfer):
+                return False
+        if network.by_key(node.ed25519_hex) is None:
+            others = [
+                each for each in node.database.undelivered.about(debt.account) if each.peer != debt.peer
+            ]
+            if others and not await self._send(debt.peer, Transfer(debts=tuple(others))):
+                return False
+        node.database.undelivered.settle(debt)
+        return True
+
+    async def _send(self, peer: str, transfer: Transfer) -> bool:
+        try:
+            reply = await self._peers.request(
+                peer,
+                COMMAND,
+                transfer,
+                timeout_s=self._context.settings.retry_timeout_s,
+                sender=self._context.ed25519_hex,
+            )
+            outcome: int | str = reply.status
+        except (PeerTimeout, PeerUnreachable) as error:
+            outcome = type(error).__name__
+        self._trace.record(
+            "peer",
+            self._context.name,
+            command=COMMAND,
+            target=peer,
+            messages=len(transfer.messages),
+            outcome=outcome,
+        )
+        return outcome == 200
+
+    def _pause(self, peer: str) -> None:
+        settings, last = self._context.settings, self._pauses.get(peer)
+        length_s = (
+            settings.retry_first_pause_s
+            if last is None
+            else min(2 * last.length_s, settings.retry_longest_pause_s)
+        )
+        self._pauses[peer] = _Pause(length_s, asyncio.get_running_loop().time() + length_s)
+
+    async def _announce(self) -> None:
+        node = self._context
+        if node.snapshot is None:
+            return
+        ready = Ready(node.ed25519_hex, needs_dump=not node.database.accounts())
+        members = [member.ed25519_pk for member in node.other_members()]
+
+        async def tell(peer: str) -> None:
+            with contextlib.suppress(PeerTimeout, PeerUnreachable):
+                await self._peers.request(
+                    peer,
+                    READY_COMMAND,
+                    ready,
+                    timeout_s=node.settings.retry_timeout_s,
+                    sender=node.ed25519_hex,
+                )
+
+        await asyncio.gather(*(tell(peer) for peer in members))

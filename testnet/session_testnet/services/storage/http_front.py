@@ -1,5 +1,7 @@
 """A node's HTTP side: four paths, and the exact form of every answer (storage-rpc §2.1)."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -21,6 +23,9 @@ PING_PATH: Final = "/ping_test/v1"
 STATS_PATH: Final = "/get_stats/v1"
 PUBKEY_HEADER: Final = "X-Oxen-Snode-Pubkey"
 
+_BUSY: Final = "Server busy, try again later"
+# How long a client that sends too much may take to read the answer.
+_FAREWELL_S: Final = 0.25
 _TEXT: Final = {"Content-Type": "text/plain"}
 _JSON: Final = {"Content-Type": "application/json"}
 _BINARY: Final = {"Content-Type": "application/octet-stream"}
@@ -36,7 +41,8 @@ class HttpFront:
         self._rpc = rpc
         self._onions = onions
         self._gate = fault_gate
-        self._limiter = RateLimiter() if context.settings.rate_limit else None
+        self._limiter = RateLimiter()
+        self._jobs = 0
 
     def application(self) -> web.Application:
         """Return a new application; a node that is started again gets another one."""
@@ -45,9 +51,13 @@ class HttpFront:
         application.router.add_post(ONION_PATH, self._onion_request)
         application.router.add_post(PING_PATH, self._ping_test)
         application.router.add_get(STATS_PATH, self._stats, allow_head=False)
-        application.router.add_route("*", "/{path:.*}", _not_found)
+        application.router.add_route("*", "/{path:.*}", self._not_found)
         application.on_response_prepare.append(self._name_server)
         return application
+
+    def refill_buckets(self) -> None:
+        """Let every client begin with a full bucket, as when rate limiting is switched on."""
+        self._limiter.forget()
 
     async def _name_server(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = self._context.settings.server_name
@@ -58,14 +68,23 @@ class HttpFront:
             return _closed(request)
         if node.not_ready_reasons():
             return text_response(node.not_ready_text(), 503)
-        if self._limiter is not None and not self._limiter.allows(request.remote or "", node.now_ms()):
+        if not node.profile.serves_ipv6 and ":" in (request.remote or ""):
+            return text_response("IPv6 is not supported", 400)
+        limit = node.knobs.rate_limit
+        if limit is not None and not self._limiter.allows(request.remote or "", node.now_ms(), limit):
             return text_response("Too Many Requests\n", 429)
         if request.headers.get("X-Loki-Long-Poll"):
             return text_response("long polling is no longer supported, client upgrade required", 410)
         body = await _read(request)
         if body is None:
-            return _too_large()
-        return _response(await self._rpc.answer_body(body, via="direct"))
+            return await _refuse_size(request)
+        if self._jobs >= node.settings.max_jobs:
+            return text_response(_BUSY, 503)
+        self._jobs += 1
+        try:
+            return _response(await self._rpc.answer_body(body, via="direct"))
+        finally:
+            self._jobs -= 1
 
     async def _onion_request(self, request: web.Request) -> web.Response:
         node = self._context
@@ -75,8 +94,14 @@ class HttpFront:
             return text_response(node.not_ready_text(), 503)
         body = await _read(request)
         if body is None:
-            return _too_large()
-        reply = await self._onions.from_client(body)
+            return await _refuse_size(request)
+        if self._jobs >= node.settings.max_jobs:
+            return text_response(_BUSY, 503)
+        self._jobs += 1
+        try:
+            reply = await self._onions.from_client(body, request.remote or "")
+        finally:
+            self._jobs -= 1
         # Also ciphertext is called text; clients ignore the type (onion-requests §4.4).
         return web.Response(status=reply.status, body=reply.body, headers=_TEXT)
 
@@ -86,14 +111,15 @@ class HttpFront:
         key = pybase64.b64encode(self._context.identity.ed25519_pk).decode()
         return web.Response(headers={PUBKEY_HEADER: key, **_TEXT})
 
+    async def _not_found(self, request: web.Request) -> web.Response:
+        # New releases write the HTTP method as it came, old ones in lower case.
+        method = request.method if self._context.profile.newer_methods else request.method.lower()
+        return text_response(f"{method} {request.rel_url.raw_path} Not Found", 404)
+
     async def _stats(self, request: web.Request) -> web.Response:
         if not await self._gate.connection(self._context.name, STATS_PATH):
             return _closed(request)
         return json_response({"version": self._context.settings.version_text})
-
-
-async def _not_found(request: web.Request) -> web.Response:
-    return text_response(f"{request.method} {request.rel_url.raw_path} Not Found", 404)
 
 
 async def _read(request: web.Request) -> bytes | None:
@@ -106,9 +132,23 @@ async def _read(request: web.Request) -> bytes | None:
         return None
 
 
-def _too_large() -> web.Response:
+async def _refuse_size(request: web.Request) -> web.Response:
+    """Answer that the body is too large, and close: what is still to come of it is never read.
+
+    A moment is left to the client to see the answer: closing earlier would destroy it on its way.
+    """
+    # The transport of a stream, whatever its class: not every loop's is an asyncio.ReadTransport.
+    pause: Callable[[], None] | None = getattr(request.transport, "pause_reading", None)
+    if pause is not None:
+        pause()
     response = text_response("Request body too large", 413)
     response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    await asyncio.sleep(_FAREWELL_S)
+    if request.transport is not None:
+        # A polite end of TLS would go on reading until the client agrees.
+        request.transport.abort()
     return response
 
 

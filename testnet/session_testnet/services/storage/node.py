@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from aiohttp import web
 from session_protocol.accounts import account_bytes
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
+from session_testnet.knobs import NodeKnobs
 from session_testnet.peers import PeerLink, PeerReply
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.client_rpc import ClientRpc
@@ -22,7 +23,7 @@ from session_testnet.services.storage.dispatch import Dispatcher
 from session_testnet.services.storage.exits import ExitMap
 from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
 from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
-from session_testnet.services.storage.handover import Handover
+from session_testnet.services.storage.handover import READY_COMMAND, Handover
 from session_testnet.services.storage.http_front import HttpFront
 from session_testnet.services.storage.onion_hops import COMMAND as ONION_COMMAND
 from session_testnet.services.storage.onion_hops import OnionHops
@@ -58,6 +59,7 @@ class StorageNode:
         fault_gate: FaultGate | None = None,
         oxend: Oxend | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        knobs: NodeKnobs | None = None,
     ) -> None:
         settings = settings or StorageSettings()
         gate = fault_gate or NoFaults()
@@ -65,7 +67,8 @@ class StorageNode:
         self._context = NodeContext(
             identity, name, clock=clock, database=self._database, settings=settings, oxend=oxend
         )
-        self._replication = Replication(self._context, peers, trace)
+        self._handover = Handover(self._context, peers, trace)
+        self._replication = Replication(self._context, peers, trace, self._handover)
         self._rpc = ClientRpc(
             self._context, Dispatcher(self._context, self._replication, fault_gate=gate, trace=trace)
         )
@@ -77,9 +80,10 @@ class StorageNode:
             trace=trace,
             random_bytes=random_bytes,
         )
-        self._handover = Handover(self._context, peers, trace)
         self._front = HttpFront(self._context, self._rpc, self._onions, fault_gate=gate)
         self._purging: asyncio.Task[None] | None = None
+        self._knobs_turned = asyncio.Event()
+        self.set_knobs(knobs or NodeKnobs())
 
     @property
     def name(self) -> str:
@@ -96,35 +100,84 @@ class StorageNode:
         """Return the id of the node's swarm; None when it is in none."""
         return self._context.own_swarm
 
+    @property
+    def knobs(self) -> NodeKnobs:
+        """Return the node's knobs; clock and wrong swarm are not its own, and stand at their defaults."""
+        return self._context.knobs
+
+    def set_knobs(self, knobs: NodeKnobs) -> None:
+        """Turn the node's knobs. Its clock is its owner's, who turns that; so are faults in its answers."""
+        if knobs.rate_limit != self._context.knobs.rate_limit:
+            self._front.refill_buckets()
+        self._context.knobs = knobs
+        self._database.full = knobs.disk_full
+        # Whoever waits for an answer that a knob withholds looks again.
+        self._knobs_turned.set()
+        self._knobs_turned = asyncio.Event()
+
     def update_network(self, snapshot: NetworkSnapshot) -> None:
         """Take over a new state of the network; new members get this node's messages in the background."""
-        before, self._context.snapshot = self._context.snapshot, snapshot
-        self._handover.network_changed(before, snapshot)
+        self._context.snapshot = snapshot
+        self._handover.network_changed(snapshot)
 
-    async def settled(self) -> None:
-        """Wait until the messages that a change of the network called for have been handed over."""
-        await self._handover.settled()
+    async def settled(self, reachable: Container[str] | None = None) -> None:
+        """Try once to deliver what other nodes have not got from this one, and wait for the outcome.
+
+        Only nodes with the keys ``reachable`` are tried, if given.
+        """
+        await self._handover.settled(reachable)
+
+    def owed_to(self) -> list[str]:
+        """Return the keys of the nodes that have not got everything from this one."""
+        return self._handover.owed_to()
+
+    def resume(self) -> None:
+        """Purge, and tell the swarm that this node can be given what it missed; needs a running loop.
+
+        For a node that starts, starts again, or has been frozen.
+        """
+        self.purge()
+        self.start_purging()
+        self._handover.resume()
+
+    async def suspend(self) -> None:
+        """Do nothing of one's own accord until :meth:`resume`: the node is stopped, or frozen."""
+        await self._stop_purging()
+        await self._handover.suspend()
 
     def application(self) -> web.Application:
         """Return the node's HTTP side (storage-rpc §2.1); each start needs a new one."""
         return self._front.application()
 
-    async def handle_peer(self, command: str, payload: Any) -> PeerReply:
-        """Answer another node: ``storage_cc``, ``onion_request``, ``data`` or ``ping``; never raises."""
+    async def handle_peer(self, command: str, payload: Any, sender: str = "") -> PeerReply:
+        """Answer another node; never raises.
+
+        Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready`` and ``ping``.
+        ``sender`` is the key of the node that asks, as far as the link between them knows it.
+        """
         try:
             match command:
                 case _ if command == REPLICATION_COMMAND:
-                    return await self._replication.answer(payload)
+                    return await self._member_trouble() or await self._replication.answer(payload)
                 case _ if command == ONION_COMMAND:
-                    return await self._onions.from_node(payload)
+                    return await self._onions.from_node(payload, sender)
                 case _ if command == DATA_COMMAND:
-                    return self._handover.receive(payload)
+                    return await self._member_trouble() or self._handover.receive(payload)
+                case _ if command == READY_COMMAND:
+                    return self._handover.peer_is_ready(payload)
                 case "ping":
                     return PeerReply(200, b"pong")
         except Exception:
             _logger.exception("node %s failed to answer %s of a peer", self.name, command)
             return PeerReply(500, b"request failed")
         return PeerReply(404, f"no command {command}".encode())
+
+    async def _member_trouble(self) -> PeerReply | None:
+        """Let the knobs for requests of other members keep one waiting, or return the answer they want."""
+        while self.knobs.member_timeout:
+            await self._knobs_turned.wait()
+        error = self.knobs.member_error
+        return None if error is None else PeerReply(error.status, error.text.encode())
 
     async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
         """Answer a client's request that came without a connection."""
@@ -133,7 +186,7 @@ class StorageNode:
     def swarm_answer(self, account: str) -> dict[str, Any]:
         """Return the body of a 421 answer for an account (66 hex digits); raise InvalidId."""
         raw = account_bytes(account)
-        return {**self._context.swarm_body(raw), "pubkey": raw.hex()}
+        return self._context.other_swarm_body(raw)
 
     def stored_messages(self, account: bytes, namespace: int) -> list[dict[str, Any]]:
         """Return what this node keeps for a 33-byte account, in order of arrival; ``data`` is hex."""
@@ -146,6 +199,10 @@ class StorageNode:
     def message_count(self) -> int:
         """Return how many messages the node keeps."""
         return self._database.count()
+
+    def forget(self, hashes: Iterable[str] | None = None) -> int:
+        """Lose messages on this node alone, all or those with these hashes; return how many that were."""
+        return self._database.forget(hashes)
 
     def purge(self) -> int:
         """Delete what has expired by the node's clock; return how many messages that were."""
@@ -161,18 +218,20 @@ class StorageNode:
     async def aclose(self) -> None:
         """End what runs in the background and close connections; safe to call twice."""
         self._context.shutting_down = True
-        if self._purging is not None:
-            purging, self._purging = self._purging, None
-            purging.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await purging
-        await self._handover.aclose()
+        await self.suspend()
         await self._onions.aclose()
 
     def close(self) -> None:
         """Close the database; the node is of no use afterwards. Safe to call twice."""
         self._context.shutting_down = True
         self._database.close()
+
+    async def _stop_purging(self) -> None:
+        if self._purging is not None:
+            purging, self._purging = self._purging, None
+            purging.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await purging
 
     async def _purge_periodically(self) -> None:
         while True:

@@ -48,8 +48,9 @@ class OnionHops:
         self._random_bytes = random_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def from_client(self, body: bytes) -> PeerReply:
-        """Take a request as guard."""
+    async def from_client(self, body: bytes, address: str = "") -> PeerReply:
+        """Take a request as guard, from a client at this network address."""
+        self._trace.record("onion_in", self._context.name, address=address, bytes=len(body))
         try:
             outer = onion.parse_outer(body)
         except ProtocolError as error:
@@ -58,8 +59,8 @@ class OnionHops:
             onion.HopMessage(outer.blob, outer.ephemeral_key, outer.enc_type, outer.hop_no)
         )
 
-    async def from_node(self, payload: Any) -> PeerReply:
-        """Take a request from another node, as a hop message or its bencoded form."""
+    async def from_node(self, payload: Any, sender: str = "") -> PeerReply:
+        """Take a request from another node, as a hop message or its bencoded form; ``sender`` is its key."""
         if isinstance(payload, bytes):
             try:
                 payload = onion.decode_hop_message(payload)
@@ -67,6 +68,7 @@ class OnionHops:
                 return _plain(400, f"Invalid internal onion request: {error}")
         if not isinstance(payload, onion.HopMessage):
             return _plain(400, "Invalid internal onion request: expected 1 part")
+        self._trace.record("onion_in", self._context.name, sender=sender, bytes=len(payload.data))
         if payload.hop_no > onion.MAX_ONION_HOPS:
             return _plain(400, "onion request max path length exceeded")
         return await self._hop(payload)
@@ -107,6 +109,9 @@ class OnionHops:
         if known is None:
             return _plain(502, f"Next node not found: {key}")
         if not has_address(known):
+            if node.profile.lists_unreachable_nodes:
+                # Old releases try to reach it all the same.
+                return _plain(504, "Request time out")
             return _plain(502, f"Next node is currently unreachable: {key}")
         try:
             reply = await self._peers.request(

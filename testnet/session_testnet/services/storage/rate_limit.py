@@ -2,8 +2,8 @@
 
 from typing import Final
 
-_BUCKET_TOKENS: Final = 600
-_TOKENS_PER_SECOND: Final = 300
+from session_testnet.knobs import RateLimit
+
 _MAX_CLIENTS: Final = 10_000
 
 
@@ -13,22 +13,29 @@ class RateLimiter:
     def __init__(self) -> None:
         self._buckets: dict[str, tuple[float, int]] = {}
 
-    def allows(self, address: str, now_ms: int) -> bool:
+    def allows(self, address: str, now_ms: int, limit: RateLimit) -> bool:
         """Take a token for one request; False when there is none left."""
-        tokens, since_ms = self._buckets.get(address, (float(_BUCKET_TOKENS), now_ms))
-        gained = max(0, now_ms - since_ms) * _TOKENS_PER_SECOND / 1000
-        tokens = min(float(_BUCKET_TOKENS), tokens + gained)
+        full = float(limit.tokens)
+        tokens, since_ms = self._buckets.get(address, (full, now_ms))
+        gained = max(0, now_ms - since_ms) * limit.per_second / 1000
+        tokens = min(full, tokens + gained)
         if address not in self._buckets and len(self._buckets) >= _MAX_CLIENTS:
-            self.drop_idle(now_ms)
+            self.drop_idle(now_ms, limit)
             if len(self._buckets) >= _MAX_CLIENTS:
                 return False
         allowed = tokens >= 1
         self._buckets[address] = (tokens - 1 if allowed else tokens, now_ms)
         return allowed
 
-    def drop_idle(self, now_ms: int) -> None:
+    def drop_idle(self, now_ms: int, limit: RateLimit) -> None:
         """Forget the addresses whose bucket is full again."""
-        fill_ms = _BUCKET_TOKENS * 1000 // _TOKENS_PER_SECOND
+        if not limit.per_second:
+            return
+        fill_ms = limit.tokens * 1000 // limit.per_second
         self._buckets = {
             address: bucket for address, bucket in self._buckets.items() if now_ms - bucket[1] < fill_ms
         }
+
+    def forget(self) -> None:
+        """Give every address a full bucket."""
+        self._buckets.clear()

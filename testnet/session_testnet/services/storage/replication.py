@@ -1,11 +1,13 @@
 """Carry a request out on the whole swarm: here, and on every other member (storage-rpc §9)."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
 from session_testnet.services.storage.context import NodeContext
+from session_testnet.services.storage.handover import Handover
 from session_testnet.services.storage.methods import SWARM_METHODS, SwarmMethod
 from session_testnet.services.storage.requests import AccountRequest
 from session_testnet.services.storage.results import RpcError, RpcResult
@@ -16,44 +18,58 @@ COMMAND = "storage_cc"
 
 @dataclass(frozen=True, slots=True)
 class ForwardedRequest:
-    """What one member sends another: the method and the request as the client signed it."""
+    """What one member sends another: the method and the request as the client signed it.
+
+    ``stamp`` is what the asked member gave the change; 0 lets each member give one.
+    """
 
     method: str
     request: AccountRequest
+    stamp: int = 0
 
 
 class Replication:
     """Both sides of recursive requests: asking the other members, and being asked by one."""
 
-    def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace) -> None:
+    def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace, handover: Handover) -> None:
         self._context = context
         self._peers = peers
         self._trace = trace
+        self._handover = handover
 
     async def carry_out(self, method: SwarmMethod[Any], request: AccountRequest) -> RpcResult:
         """Check a client's request, let the whole swarm carry it out, and return all members' entries."""
         node = self._context
         node.check_swarm(request.account)
         checked = method.check(node, request, forwarded=False)
-        forwarded = ForwardedRequest(method.name, request)
+        stamp = node.database.next_stamp(node.now_ms())
+        forwarded = ForwardedRequest(method.name, request, stamp)
         # Tasks start in the order of their creation, after this node has acted: what one member stores
         # before another request, all do.
         asked = [
             (member.ed25519_pk, asyncio.create_task(self._ask(member.ed25519_pk, forwarded)))
             for member in node.other_members()
         ]
+        swarm: dict[str, dict[str, Any]] = {}
         try:
+            node.database.write_at(stamp)
             own_entry = method.act(node, checked)
             method.mark_entry(node, own_entry)
-            swarm = {node.ed25519_hex: own_entry}
+            swarm[node.ed25519_hex] = own_entry
             for key, task in asked:
                 swarm[key] = await task
         except BaseException:
             for _, task in asked:
                 task.cancel()
+            if swarm:
+                # What this node has done, the others are to learn even though nobody hears of it now.
+                self._owe(forwarded, [key for key, _ in asked if key not in swarm])
             raise
+        # Before the answer goes out: once the client knows, no crash may make this node forget.
+        if not own_entry.get("failed"):
+            self._owe(forwarded, [key for key, entry in swarm.items() if _is_worth_retrying(entry)])
         reply: dict[str, Any] = {"swarm": swarm}
-        status = method.finish(request, reply)
+        status = method.finish(node, request, reply)
         return RpcResult(status, node.stamped(reply))
 
     async def answer(self, payload: Any) -> PeerReply:
@@ -66,7 +82,9 @@ class Replication:
             if node.not_ready_reasons():
                 raise RpcError(503, node.not_ready_text())
             node.check_swarm(request.account)
-            entry = method.act(node, method.check(node, request, forwarded=True))
+            checked = method.check(node, request, forwarded=True)
+            node.database.write_at(payload.stamp or node.database.next_stamp(node.now_ms()))
+            entry = method.act(node, checked)
         except RpcError as error:
             body = error.body if isinstance(error.body, dict) else str(error.body).encode()
             return PeerReply(error.status, body)
@@ -94,3 +112,19 @@ class Replication:
         self._trace.record(
             "peer", self._context.name, command=COMMAND, method=forwarded.method, target=key, outcome=outcome
         )
+
+    def _owe(self, forwarded: ForwardedRequest, keys: Iterable[str]) -> None:
+        if self._context.profile.retries_forwards:
+            for key in keys:
+                self._handover.owe(key, forwarded.request.account, forwarded.stamp)
+
+
+def _is_worth_retrying(entry: dict[str, Any]) -> bool:
+    """Tell whether a member missed a request for a reason that may pass: silence, or trouble of its own.
+
+    What a member refused (401, 403, 406 …) it would refuse again: its reason lies in the request.
+    """
+    if not entry.get("failed"):
+        return False
+    code = str(entry.get("code", ""))
+    return bool(entry.get("timeout") or entry.get("query_failure")) or code.startswith("5") or code == "421"

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+from session_testnet.services.storage.version_profile import (
+    NEWEST_VERSION,
+    Version,
+    VersionProfile,
+    profile_of,
+)
+
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_MESSAGE_BYTES = 76_800
 MIN_TTL_MS = 10_000
@@ -11,25 +18,41 @@ FORWARDED_TOLERANCE_MS = 70_000
 RETRIEVE_MAX_BYTES = 7_800_000
 MAX_SUBREQUESTS = 20
 MAX_REVOKED_TOKENS = 50
-# Nodes serve clients from this hard fork on; the network has long passed it.
-SERVING_HARDFORK = (19, 6)
+# Requests beyond this many at a time are turned away (storage-rpc §2.1).
+MAX_JOBS = 1000
+# What a member missed is delivered later. Every check tries the members whose turn it is; after a failure a
+# member has a pause, that doubles up to the longest one (network §9 has the first two times; the pauses are
+# our own choice). A member that comes back announces itself, and is not made to wait.
+RETRY_CHECK_S = 5.0
+RETRY_TIMEOUT_S = 10.0
+RETRY_FIRST_PAUSE_S = 5.0
+RETRY_LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """The settings of one node; times are in seconds of real time.
 
-    ``database_bytes`` is where the database is full. ``rate_limit`` switches on the token bucket of each
-    client address, off by default because all local clients share one.
+    ``version`` is the release that the node imitates, and decides between old and new behaviour.
+    ``database_bytes`` is where the database is full; ``max_jobs`` is how many requests are worked on at once.
     """
 
-    version: tuple[int, int, int] = (2, 11, 3)
+    version: Version = NEWEST_VERSION
     peer_timeout_s: float = 5.0
     relay_timeout_s: float = 30.0
     exit_timeout_s: float = 25.0
     purge_period_s: float = 10.0
+    retry_check_s: float = RETRY_CHECK_S
+    retry_timeout_s: float = RETRY_TIMEOUT_S
+    retry_first_pause_s: float = RETRY_FIRST_PAUSE_S
+    retry_longest_pause_s: float = RETRY_LONGEST_PAUSE_S
     database_bytes: int = 10 * 1024**3
-    rate_limit: bool = False
+    max_jobs: int = MAX_JOBS
+
+    @property
+    def profile(self) -> VersionProfile:
+        """Return how the imitated release behaves."""
+        return profile_of(self.version)
 
     @property
     def version_text(self) -> str:

@@ -68,14 +68,18 @@ class SwarmMethod(Method[OfAccount]):
     def mark_entry(self, node: NodeContext, entry: dict[str, Any]) -> None:
         """Change the entry of the node that the client asked, in place."""
 
-    def finish(self, request: OfAccount, reply: dict[str, Any]) -> int:
-        """Complete the reply, in place, from the entries under ``swarm``; return its status."""
-        return status_of_swarm(request, reply)
+    def finish(
+        self,
+        node: NodeContext,
+        request: OfAccount,  # noqa: ARG002 - for methods whose answer depends on it
+        reply: dict[str, Any],
+    ) -> int:
+        """Complete the reply, in place, from the entries under ``swarm``; return its status.
 
-
-def status_of_swarm(_request: AccountRequest, reply: dict[str, Any]) -> int:
-    """Return 200, or 500 when no member succeeded (storage-rpc §9)."""
-    return 500 if all(entry.get("failed") for entry in reply["swarm"].values()) else 200
+        That is 200, or 500 when no member succeeded; old releases never noticed (storage-rpc §9).
+        """
+        failed = all(entry.get("failed") for entry in reply["swarm"].values())
+        return 500 if failed and node.profile.reports_failed_swarm else 200
 
 
 def authenticate(
@@ -102,6 +106,7 @@ def authenticate(
             subaccount=subaccount,
             access=access,
             revoked=revoked,
+            to_x25519=node.x25519_of,
         )
     except ProtocolError:
         # A node does not tell which of its checks failed (storage-rpc §6.2).

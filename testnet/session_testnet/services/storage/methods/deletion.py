@@ -47,9 +47,9 @@ class DeleteMethod(SwarmMethod[Delete]):
             "signature": node.signature(request.account.hex(), *request.messages, *deleted),
         }
 
-    def finish(self, request: Delete, reply: dict[str, Any]) -> int:
+    def finish(self, node: NodeContext, request: Delete, reply: dict[str, Any]) -> int:
         """Make it an error, if the client wants that, when no member had any of the messages."""
-        status = super().finish(request, reply)
+        status = super().finish(node, request, reply)
         missed = request.required and not any(entry.get("deleted") for entry in reply["swarm"].values())
         return 404 if status == 200 and missed else status
 
@@ -120,6 +120,10 @@ class DeleteBeforeMethod(SwarmMethod[DeleteBefore]):
     def act(self, node: NodeContext, request: DeleteBefore) -> dict[str, Any]:
         """Delete what is old enough."""
         deleted = node.database.delete_all(request.account, request.namespace, before=request.before)
+        in_all = request.namespace == ALL_NAMESPACES
+        if in_all and deleted and not node.profile.deletes_before_in_all_namespaces:
+            # The old releases delete the messages, then fail to say so (storage-rpc §10.5).
+            raise RpcError(500, "request failed")
         return {
             "deleted": by_namespace(request.namespace, deleted),
             "signature": node.signature(request.account.hex(), str(request.before), *hashes_of(deleted)),

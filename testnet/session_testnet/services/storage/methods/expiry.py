@@ -104,7 +104,9 @@ class ExpireMethod(SwarmMethod[Expire]):
         )
         kept = node.database.times(request.account, wanted)
         updated = sorted(
-            message for message, times in kept.items() if _changes(request, times, wanted[message])
+            message
+            for message, times in kept.items()
+            if _changes(request, times, wanted[message], skip_trivial=node.profile.skips_trivial_extensions)
         )
         node.database.set_expiries([(message, wanted[message]) for message in updated])
         reported = expiries if single else [wanted[message] for message in updated]
@@ -129,14 +131,15 @@ class ExpireMethod(SwarmMethod[Expire]):
         return entry
 
 
-def _changes(request: Expire, times: tuple[int, int], wanted: int) -> bool:
+def _changes(request: Expire, times: tuple[int, int], wanted: int, *, skip_trivial: bool) -> bool:
     """Tell whether a message with this timestamp and expiry gets the expiry ``wanted``."""
     timestamp, expiry = times
     if request.mode == "shorten":
         return expiry > wanted
     if request.mode == "extend":
         # A gain of less than 1 % of the present life is not worth a write.
-        return expiry < wanted and (wanted - expiry) * 100 >= expiry - timestamp
+        trivial = skip_trivial and (wanted - expiry) * 100 < expiry - timestamp
+        return expiry < wanted and not trivial
     return expiry < wanted if request.only_extend else True
 
 

@@ -15,7 +15,7 @@ from session_protocol.namespaces import (
 from session_protocol.storage_auth import Access, required_access, signature_payload
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.database import DatabaseFull, StoredMessage
-from session_testnet.services.storage.fields import Params
+from session_testnet.services.storage.fields import Params, missing
 from session_testnet.services.storage.methods.base import AccountMethod, SwarmMethod, authenticate, check_time
 from session_testnet.services.storage.requests import Retrieve, Store, parse_retrieve, parse_store
 from session_testnet.services.storage.results import RpcError, RpcResult
@@ -36,7 +36,7 @@ class StoreMethod(SwarmMethod[Store]):
     def check(self, node: NodeContext, request: Store, *, forwarded: bool) -> Store:  # noqa: ARG002
         """Check the times and, where the namespace demands it, the signature."""
         namespace = request.namespace
-        if namespace == TESTING:
+        if namespace == TESTING and node.profile.reserves_testing_namespace:
             raise RpcError(403, _RESERVED_TEXT)
         if not MIN_TTL_MS <= request.expiry - request.timestamp <= max_ttl_ms(namespace):
             raise RpcError(403, "Provided expiry/TTL is not valid.")
@@ -70,7 +70,11 @@ class StoreMethod(SwarmMethod[Store]):
         )
         outbox = is_public_outbox(request.namespace)
         try:
-            outcome = node.database.replace(message) if outbox else node.database.store(message)
+            outcome = (
+                node.database.replace(message, only_newer=node.profile.outbox_keeps_newest)
+                if outbox
+                else node.database.store(message)
+            )
         except DatabaseFull as error:
             return {"failed": True, "query_failure": True, "reason": str(error)}
         entry: dict[str, Any] = {
@@ -88,10 +92,10 @@ class StoreMethod(SwarmMethod[Store]):
         if "failed" not in entry:
             entry["t"] = node.now_ms()
 
-    def finish(self, request: Store, reply: dict[str, Any]) -> int:
+    def finish(self, node: NodeContext, request: Store, reply: dict[str, Any]) -> int:
         """Name the message at the top."""
         reply["hash"] = request.hash
-        return super().finish(request, reply)
+        return super().finish(node, request, reply)
 
 
 class RetrieveMethod(AccountMethod[Retrieve]):
@@ -106,6 +110,9 @@ class RetrieveMethod(AccountMethod[Retrieve]):
     def check(self, node: NodeContext, request: Retrieve) -> None:
         """Check the signature if there is one, and that there is one where it is needed."""
         if request.authentication is None or request.timestamp is None:
+            if request.namespace == TESTING and not node.profile.reserves_testing_namespace:
+                # Parsing let it pass, for newer nodes.
+                raise RpcError(400, f"invalid request: {missing('signature')}")
             if not allows_unauthenticated_retrieve(request.namespace):
                 raise RpcError(401, "retrieve: request signature required")
             return
@@ -128,7 +135,7 @@ class RetrieveMethod(AccountMethod[Retrieve]):
             after=request.last_hash,
             max_count=request.max_count,
             max_bytes=request.max_size,
-            reverse=request.reverse,
+            reverse=request.reverse and node.profile.reverse_direction,
         )
         messages = [
             {

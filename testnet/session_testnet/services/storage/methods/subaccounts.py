@@ -33,7 +33,7 @@ class _ChangeMethod(SwarmMethod[ChangeRevocations]):
             node,
             request.timestamp,
             f"{self.name} timestamp too far from current time",
-            forwarded=forwarded,
+            forwarded=forwarded and node.profile.tolerates_late_revocations,
         )
         authenticate_signed(
             node,

@@ -1,0 +1,69 @@
+"""Nodes that join a running network: names, addresses and keys, and waiting until all have their data."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+
+from session_protocol.service_nodes import NodeIdentity
+from session_protocol.swarms import UNASSIGNED
+from session_testnet.endpoints import LOOPBACK, NodeEndpoints, allocate_node_addresses, listening_host
+from session_testnet.engines.base import EngineError
+from session_testnet.services.registry.snapshot import NodeInfo
+from session_testnet.services.registry.state import DEFAULT_OMQ_PORT
+from session_testnet.services.storage import StorageNode
+from session_testnet.topology import NodeSpec, Topology, TopologyError, derive_seed
+
+
+def free_name(taken: Collection[str]) -> str:
+    """Return the first of node-01, node-02 … that is not taken."""
+    number = 1
+    while (name := f"node-{number:02d}") in taken:
+        number += 1
+    return name
+
+
+def free_host(advertise_ip: str | None, taken: Collection[str]) -> str:
+    """Return the address at which one more node listens; it is its own where the system has so many."""
+    if advertise_ip is not None:
+        return listening_host(advertise_ip)
+    return next((host for host in allocate_node_addresses(len(taken) + 1) if host not in taken), LOOPBACK)
+
+
+def new_node(topology: Topology, name: str, swarm_id: int | None) -> NodeSpec:
+    """Return a node whose key derives from the network's seed and its name; raise EngineError."""
+    try:
+        return NodeSpec(name, derive_seed(topology.seed, "node", name), swarm_id)
+    except TopologyError as error:
+        raise EngineError("add", name, str(error.args[0]), error.hint) from error
+
+
+def registration(topology: Topology, spec: NodeSpec, endpoints: NodeEndpoints) -> NodeInfo:
+    """Return what a joining node tells the registry."""
+    identity = NodeIdentity.from_seed(spec.seed)
+    return NodeInfo(
+        name=spec.name,
+        ed25519_pk=identity.ed25519_pk.hex(),
+        x25519_pk=identity.x25519_pk.hex(),
+        ip=endpoints.advertised.host,
+        https_port=endpoints.advertised.port,
+        omq_port=DEFAULT_OMQ_PORT,
+        swarm_id=UNASSIGNED if spec.swarm_id is None else spec.swarm_id,
+        version=topology.storage_version,
+    )
+
+
+async def settle(running: Callable[[], Sequence[StorageNode]], deadline_s: float) -> int:
+    """Deliver what running nodes owe each other; return how many pairs still do at the deadline."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        services = running()
+        keys = frozenset(service.ed25519_hex for service in services)
+        owing = sum(len(keys.intersection(service.owed_to())) for service in services)
+        if not owing or loop.time() > end:
+            return owing
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await asyncio.gather(*(service.settled(keys) for service in services))
+        # A refusal comes at once: let others act before the next try.
+        await asyncio.sleep(0)

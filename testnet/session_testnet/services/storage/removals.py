@@ -1,0 +1,119 @@
+"""Remember what has been removed: a copy of it that comes late from another node must not bring it back."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from session_protocol.namespaces import MAX_TTL_MS
+from session_protocol.storage_auth import ALL_NAMESPACES
+
+# Rows without a condition on hash, namespace or time carry these instead of NULL: they are part of the key.
+ANY_HASH: Final = ""
+ANY_NAMESPACE: Final = 2**15
+ANY_TIME: Final = 2**63 - 1
+
+REMOVALS_SCHEMA: Final = """
+    CREATE TABLE removals(
+        account BLOB NOT NULL,
+        hash TEXT NOT NULL,
+        namespace INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        by_expiry INTEGER NOT NULL,
+        stamp INTEGER NOT NULL,
+        PRIMARY KEY(account, hash, namespace, before, by_expiry)
+    ) WITHOUT ROWID;
+    CREATE INDEX removals_by_stamp ON removals(stamp);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a request removed at ``stamp``: one message, or all of a namespace up to a time.
+
+    ``by_expiry`` means that a life ended that was shortened at ``stamp``: it concerns copies of which nobody
+    said that, and which were not stored again since.
+    """
+
+    account: bytes
+    hash: str
+    namespace: int
+    before: int
+    by_expiry: bool
+    stamp: int
+
+
+class Removals:
+    """Keep removals in a node's database for as long as a removed message could still live elsewhere."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        (newest,) = db.execute("SELECT max(stamp) FROM removals").fetchone()
+        self._newest = int(newest or 0)
+
+    @property
+    def newest(self) -> int:
+        """Return the stamp of the newest removal; what is newer cannot have been removed by any."""
+        return self._newest
+
+    def record_hashes(
+        self, account: bytes, hashes: Iterable[str], stamp: int, *, by_expiry: bool = False
+    ) -> None:
+        """Remember that messages were removed by hash, whether they were here or not."""
+        for each in hashes:
+            self.record(Removal(account, each, ANY_NAMESPACE, ANY_TIME, by_expiry, stamp))
+
+    def record_range(self, account: bytes, namespace: int | str, before: int | None, stamp: int) -> None:
+        """Remember that a namespace, or ``"all"``, was emptied, up to a time if there is one."""
+        number = ANY_NAMESPACE if namespace == ALL_NAMESPACES else int(namespace)
+        limit = ANY_TIME if before is None else before
+        self.record(Removal(account, ANY_HASH, number, limit, by_expiry=False, stamp=stamp))
+
+    def record(self, removal: Removal) -> None:
+        """Remember a removal; of equal ones the newest counts."""
+        self._newest = max(self._newest, removal.stamp)
+        self._db.execute(
+            "INSERT INTO removals(account, hash, namespace, before, by_expiry, stamp)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET stamp = max(stamp, excluded.stamp)",
+            (
+                removal.account,
+                removal.hash,
+                removal.namespace,
+                removal.before,
+                removal.by_expiry,
+                removal.stamp,
+            ),
+        )
+
+    def cover(
+        self, account: bytes, message: str, namespace: int, timestamp: int, *, stored: int, shortened: int
+    ) -> bool:
+        """Tell whether a message that was stored and last shortened at these stamps has been removed."""
+        if stored > self._newest:
+            return False
+        row = self._db.execute(
+            "SELECT 1 FROM removals WHERE account = ? AND hash IN (?, ?) AND namespace IN (?, ?)"
+            " AND before >= ? AND ? <= stamp AND (NOT by_expiry OR ? < stamp) LIMIT 1",
+            (account, ANY_HASH, message, ANY_NAMESPACE, namespace, timestamp, stored, shortened),
+        ).fetchone()
+        return row is not None
+
+    def since(self, account: bytes, stamp: int) -> list[Removal]:
+        """Return an account's removals from a stamp on."""
+        rows = self._db.execute(
+            "SELECT account, hash, namespace, before, by_expiry, stamp FROM removals"
+            " WHERE account = ? AND stamp >= ? ORDER BY stamp",
+            (account, stamp),
+        )
+        return [
+            Removal(owner, message, namespace, before, bool(by_expiry), at)
+            for owner, message, namespace, before, by_expiry, at in rows.fetchall()
+        ]
+
+    def accounts(self) -> list[bytes]:
+        """Return every account of which something was removed."""
+        return [row[0] for row in self._db.execute("SELECT DISTINCT account FROM removals")]
+
+    def purge(self, now_ms: int) -> None:
+        """Forget removals of messages that have expired everywhere: none lives longer than 30 days."""
+        self._db.execute("DELETE FROM removals WHERE stamp < ?", (now_ms - MAX_TTL_MS,))
