@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from session_testnet.loop_thread import new_event_loop
 from testnet_measurements import workloads
@@ -27,7 +29,8 @@ class Effort:
     requests: int = 3000
     connections: int = 16
     idle_nodes: tuple[int, ...] = (14, 100, 1000)
-    idle_s: float = 2.0
+    # Longer than the period after which nodes purge: what they do of their own accord counts too.
+    idle_s: float = 10.5
 
     def requests_of(self, size: int) -> int:
         """Return how many requests of this many bytes one round has: large ones take longer."""
@@ -95,9 +98,15 @@ def measure(effort: Effort, *, cores: Cores, progress: Callable[[str], None]) ->
     rng = random.Random(0)  # noqa: S311 - it chooses accounts and paths
     rows: list[Throughput] = []
     for nodes, name in ((1, "one node"), (SWARM, f"swarm of {SWARM}")):
-        progress(f"stores and retrieves to a {name}")
+        progress(f"stores and retrieves to {name}")
         with served(nodes, swarms=1, cores=cores) as server:
             rows += _storage_rows(server, effort, name, rng)
+    progress(f"stores to a swarm of {SWARM} that keeps them on disk")
+    with (
+        TemporaryDirectory() as directory,
+        served(SWARM, swarms=1, data_dir=Path(directory), cores=cores) as server,
+    ):
+        rows.append(_on_disk_row(server, effort, rng))
     progress("onion requests through 3 relays")
     with served(2 * SWARM, swarms=2, cores=cores) as server:
         rows += _onion_rows(server, effort, rng)
@@ -119,6 +128,12 @@ def _storage_rows(
     yield _throughput(
         server, effort, f"retrieve, {name}", SMALL, lambda count: workloads.retrieves(readers, SMALL, count)
     )
+
+
+def _on_disk_row(server: ServerProcess, effort: Effort, rng: random.Random) -> Throughput:
+    writers = Mailboxes.in_one_swarm(server.nodes, rng)
+    name = f"store, swarm of {SWARM}, on disk"
+    return _throughput(server, effort, name, SMALL, lambda count: workloads.stores(writers, SMALL, count))
 
 
 def _onion_rows(server: ServerProcess, effort: Effort, rng: random.Random) -> Iterable[Throughput]:

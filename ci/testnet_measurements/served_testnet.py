@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ def main(arguments: dict[str, Any]) -> None:
             for node in handle.state["nodes"]
         ]
         _say({"nodes": nodes, "cpu_s": time.process_time()})
+        answers: dict[str, Callable[[], dict[str, Any]]] = {"cpu": _cpu, "memory": _memory}
         for line in sys.stdin:
-            _say({"cpu": _cpu, "memory": _memory}[line.strip()]())
+            _say(answers[line.strip()]())
 
 
 def _cpu() -> dict[str, float]:

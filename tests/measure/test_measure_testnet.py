@@ -35,6 +35,7 @@ def test_every_load_has_its_row(run: tuple[dict[str, Any], str]) -> None:
         ("retrieve, one node", 1, 1024),
         ("store, swarm of 5", 5, 1024),
         ("retrieve, swarm of 5", 5, 1024),
+        ("store, swarm of 5, on disk", 5, 1024),
         ("onion store, 3 relays", 10, 1024),
         ("onion retrieve, 3 relays", 10, 1024),
         ("onion store, 3 relays", 10, 76_800),
