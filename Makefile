@@ -8,7 +8,7 @@ JOBS ?= 2
 SCHEMAS = $(shell git ls-files --cached --others --exclude-standard '*.schema.json' '*/schemas/*.json' '*/schema.json')
 
 .DEFAULT_GOAL := help
-.PHONY: help env conform test check lint types imports schemas format selfcheck nightly lock wheel clean
+.PHONY: help env conform test check lint types imports schemas format selfcheck measure nightly lock wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,7 @@ lint: env ## ruff: lint and format
 
 types: env ## mypy, strict
 	$(BIN)/mypy
+	MYPYPATH=protocol:testnet:ci $(BIN)/mypy --strict -p testnet_measurements
 
 imports: env ## import-linter: imports go down only
 	$(BIN)/lint-imports
@@ -43,6 +44,9 @@ format: env ## put the source into the project's form
 
 selfcheck: env ## prove that every deliberately broken testee is caught
 	@$(BIN)/session-harness selfcheck
+
+measure: env ## how fast a testnet answers on two cores, and what it costs idle
+	@$(BIN)/python ci/measure-testnet --check
 
 nightly: env ## long searches
 	$(BIN)/pytest -m nightly --timeout 3600
