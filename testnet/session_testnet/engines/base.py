@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from session_testnet.endpoints import NodeEndpoints
+from session_testnet.endpoints import Endpoint, NodeEndpoints
 
 
 class EngineError(Exception):
@@ -53,7 +53,10 @@ class EngineOptions:
 
 @dataclass(slots=True)
 class ServiceEndpoints:
-    """Where each service listens, is reached from inside, and is advertised."""
+    """Where each service listens, is reached from inside, and is advertised.
+
+    Nothing listens for OMQ in a network that runs without it.
+    """
 
     registry_http: NodeEndpoints
     registry_https: NodeEndpoints
@@ -61,6 +64,13 @@ class ServiceEndpoints:
     files: NodeEndpoints
     gateway: NodeEndpoints
     nodes: dict[str, NodeEndpoints] = field(default_factory=dict)
+    registry_omq: NodeEndpoints | None = None
+    nodes_omq: dict[str, NodeEndpoints] = field(default_factory=dict)
+
+    def inner_of_advertised(self) -> dict[Endpoint, Endpoint]:
+        """Return where services reach what HTTP clients are told of, the gateway aside."""
+        services = (self.community, self.files, self.registry_http, self.registry_https)
+        return {service.advertised: service.inner for service in (*services, *self.nodes.values())}
 
     def by_name(self) -> dict[str, NodeEndpoints]:
         """Return the endpoints of every service by the name of its log."""

@@ -28,8 +28,10 @@ from session_testnet.engines.base import (
     NodeStatus,
     ServiceEndpoints,
 )
+from session_testnet.engines.exits import exits_of
 from session_testnet.engines.membership import free_host, free_name, new_node, registration, settle
-from session_testnet.engines.running_node import RunningNode, held_back_by, serve
+from session_testnet.engines.omq import OmqSide
+from session_testnet.engines.running_node import RunningNode, bind_again, held_back_by, serve
 from session_testnet.faults import FaultBook, FaultRule, RuleGate
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
@@ -38,7 +40,6 @@ from session_testnet.process_tuning import allow_open_files
 from session_testnet.services.community import CommunityServer
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
-from session_testnet.services.gateway.routes import FILE_SERVER
 from session_testnet.services.registry import NetworkSnapshot, RegistryApplication, RegistryState
 from session_testnet.services.registry.state import RegistryError
 from session_testnet.services.sqlite_file import DatabaseRefused
@@ -84,6 +85,12 @@ class EmbeddedEngine:
         self._registry: RegistryState | None = None
         self._exits = ExitMap()
         self._oxend: Oxend | None = None
+        self._omq = OmqSide()
+
+    @property
+    def registry_identity(self) -> NodeIdentity:
+        """Return the keys of the registry; OMQ clients expect its X25519 key."""
+        return NodeIdentity.from_seed(self._topology.service_seed("registry"))
 
     @property
     def endpoints(self) -> ServiceEndpoints:
@@ -128,6 +135,9 @@ class EmbeddedEngine:
             registry_http = bind(service_host, options.registry_port)
             registry_https, community_socket = bind(service_host), bind(service_host)
             files_socket, gateway_socket = bind(service_host), bind(service_host, options.gateway_port)
+            self._omq.prepare(len(topology.nodes))
+            omq_sockets = [self._omq.bind(host, unstarted) for host in node_hosts]
+            registry_omq = self._omq.bind(service_host, unstarted)
 
             def reached_at(listener: socket.socket) -> NodeEndpoints:
                 return endpoints_of(listener, options.advertise_ip)
@@ -142,9 +152,17 @@ class EmbeddedEngine:
                     spec.name: reached_at(node_socket)
                     for spec, node_socket in zip(topology.nodes, node_sockets, strict=True)
                 },
+                registry_omq=reached_at(registry_omq) if registry_omq else None,
+                nodes_omq={
+                    spec.name: reached_at(omq_socket)
+                    for spec, omq_socket in zip(topology.nodes, omq_sockets, strict=True)
+                    if omq_socket
+                },
             )
             self._registry = RegistryState.from_topology(
-                topology, {name: node.advertised for name, node in self._endpoints.nodes.items()}
+                topology,
+                {name: node.advertised for name, node in self._endpoints.nodes.items()},
+                omq_ports={name: omq.advertised.port for name, omq in self._endpoints.nodes_omq.items()},
             )
             self._registry.subscribe(self._spread)
 
@@ -153,8 +171,10 @@ class EmbeddedEngine:
             await self._serve(
                 registry_app.application(), registry_https, self_signed_context(self._directory("registry"))
             )
-            exits = await self._start_servers(community_socket, files_socket)
-            await self._start_nodes(node_sockets, exits, registry_app.rpc)
+            self._omq.start_registry(registry_app.rpc, registry_omq, self.registry_identity)
+            self._exits = await self._start_servers(community_socket, files_socket)
+            self._oxend = registry_app.rpc
+            await self._start_nodes(node_sockets, omq_sockets)
             await self._start_gateway(gateway_socket)
             # Every socket has an owner now that closes it.
             unstarted.pop_all()
@@ -164,7 +184,6 @@ class EmbeddedEngine:
             )
 
     async def _start_servers(self, community_socket: socket.socket, files_socket: socket.socket) -> ExitMap:
-        endpoints = self.endpoints
         files = FileServer(
             self._topology.service_seed("files"),
             name="files",
@@ -186,21 +205,16 @@ class EmbeddedEngine:
         self.files, self.community = files, community
         await self._serve(files.application(), files_socket)
         await self._serve(community.application(), community_socket)
-        # Relays run on this machine: they reach a server at its inner address, whatever clients are told.
-        places = {
-            ("http", server.advertised.host, server.advertised.port): f"http://{server.inner}"
-            for server in (endpoints.files, endpoints.community)
-        }
-        places[("http", *FILE_SERVER)] = f"http://{endpoints.files.inner}"
-        return ExitMap(places)
+        return exits_of(self.endpoints)
 
-    async def _start_nodes(self, sockets: list[socket.socket], exits: ExitMap, oxend: Oxend) -> None:
+    async def _start_nodes(
+        self, sockets: list[socket.socket], omq_sockets: list[socket.socket | None]
+    ) -> None:
         self._gate = RuleGate(self._faults, self._trace, self._swarm_answer, self.skew_clock)
-        self._exits, self._oxend = exits, oxend
-        for spec, listener in zip(self._topology.nodes, sockets, strict=True):
+        for spec, listener, omq in zip(self._topology.nodes, sockets, omq_sockets, strict=True):
             node = self._make_node(spec, self.endpoints.nodes[spec.name])
             node.service.update_network(self.registry.snapshot())
-            await self._listen(node, listener)
+            await self._listen(node, listener, omq)
         for node in self._nodes.values():
             if self._options.data_dir is None:
                 node.service.start_purging()
@@ -231,18 +245,11 @@ class EmbeddedEngine:
 
     async def _start_gateway(self, listener: socket.socket) -> None:
         endpoints = self.endpoints
-        own = [
-            endpoints.community,
-            endpoints.files,
-            endpoints.registry_http,
-            endpoints.registry_https,
-            *endpoints.nodes.values(),
-        ]
         self._gateway = Gateway(
             registry_http=endpoints.registry_http.inner,
             registry_https=endpoints.registry_https.inner,
             files=endpoints.files.inner,
-            own={service.advertised: service.inner for service in own},
+            own=endpoints.inner_of_advertised(),
             trace=self._trace,
         )
         await self._gateway.start(listener)
@@ -255,6 +262,7 @@ class EmbeddedEngine:
         runner, node.runner = node.runner, None
         self._peers.unregister(node.service.ed25519_hex)
         node.answering.set()
+        await self._omq.stop_node(node)
         await runner.cleanup()
         await node.service.suspend()
         self.registry.set_reachable(name, reachable=False)
@@ -265,12 +273,10 @@ class EmbeddedEngine:
         node = self._node("start", name)
         if node.runner is not None:
             return
-        address = node.endpoints.bind
-        try:
-            listener = bind_socket(address.host, address.port)
-        except OSError as error:
-            raise EngineError("start", name, f"{address} cannot be bound again: {error}") from error
-        await self._listen(node, listener)
+        with contextlib.ExitStack() as unstarted:
+            listener = unstarted.enter_context(bind_again(name, node.endpoints))
+            await self._listen(node, listener, self._omq.bind_again(name, self.endpoints.nodes_omq.get(name)))
+            unstarted.pop_all()
         self.registry.set_reachable(name, reachable=True)
         node.service.resume()
         self._logs.write(name, "info", "started again")
@@ -294,14 +300,18 @@ class EmbeddedEngine:
             host = free_host(self._options.advertise_ip, taken)
             listener = unstarted.enter_context(bind_socket(host))
             endpoints = endpoints_of(listener, self._options.advertise_ip)
+            omq = self._omq.bind(host, unstarted)
+            omq_endpoints = endpoints_of(omq, self._options.advertise_ip) if omq else None
             try:
                 node = self._make_node(spec, endpoints)
             except DatabaseRefused as error:
                 raise EngineError("add", name, str(error)) from error
             try:
-                await self._listen(node, listener)
+                await self._listen(node, listener, omq)
                 self.endpoints.nodes[name] = endpoints
-                self.registry.add_node(registration(self._topology, spec, endpoints))
+                if omq_endpoints:
+                    self.endpoints.nodes_omq[name] = omq_endpoints
+                self.registry.add_node(registration(self._topology, spec, endpoints, omq_endpoints))
             except BaseException as error:
                 await self._discard(node)
                 if isinstance(error, RegistryError):
@@ -362,6 +372,7 @@ class EmbeddedEngine:
         runner, node.runner = node.runner, None
         self._peers.unregister(node.service.ed25519_hex)
         node.answering.set()
+        await self._omq.stop_node(node)
         if runner is not None:
             await runner.cleanup()
         await node.service.aclose()
@@ -369,6 +380,7 @@ class EmbeddedEngine:
         node.service.close()
         self._nodes.pop(name, None)
         self.endpoints.nodes.pop(name, None)
+        self.endpoints.nodes_omq.pop(name, None)
 
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
@@ -436,6 +448,7 @@ class EmbeddedEngine:
         if self._gate is not None:
             # Requests that a fault holds back would keep the listeners from closing.
             self._gate.close()
+        await self._omq.close(list(self._nodes.values()))
         runners = [node.runner for node in self._nodes.values() if node.runner is not None]
         for node in self._nodes.values():
             node.answering.set()
@@ -466,10 +479,11 @@ class EmbeddedEngine:
     ) -> None:
         self._runners.append(await serve(application, listener, tls))
 
-    async def _listen(self, node: RunningNode, listener: socket.socket) -> None:
+    async def _listen(self, node: RunningNode, listener: socket.socket, omq: socket.socket | None) -> None:
         application = node.service.application()
         application.middlewares.insert(0, held_back_by(node.answering))
         node.runner = await serve(application, listener, node.tls)
+        self._omq.start_node(node, omq)
         node.answering.set()
 
         async def deliver(command: str, payload: object, sender: str) -> PeerReply:

@@ -37,7 +37,9 @@ def new_node(topology: Topology, name: str, swarm_id: int | None) -> NodeSpec:
         raise EngineError("add", name, str(error.args[0]), error.hint) from error
 
 
-def registration(topology: Topology, spec: NodeSpec, endpoints: NodeEndpoints) -> NodeInfo:
+def registration(
+    topology: Topology, spec: NodeSpec, endpoints: NodeEndpoints, omq: NodeEndpoints | None = None
+) -> NodeInfo:
     """Return what a joining node tells the registry."""
     identity = NodeIdentity.from_seed(spec.seed)
     return NodeInfo(
@@ -46,7 +48,7 @@ def registration(topology: Topology, spec: NodeSpec, endpoints: NodeEndpoints) -
         x25519_pk=identity.x25519_pk.hex(),
         ip=endpoints.advertised.host,
         https_port=endpoints.advertised.port,
-        omq_port=DEFAULT_OMQ_PORT,
+        omq_port=DEFAULT_OMQ_PORT if omq is None else omq.advertised.port,
         swarm_id=UNASSIGNED if spec.swarm_id is None else spec.swarm_id,
         version=topology.storage_version,
     )

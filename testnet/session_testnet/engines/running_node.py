@@ -9,8 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from session_testnet.clock import SkewedClock
-from session_testnet.endpoints import NodeEndpoints
-from session_testnet.engines.base import NodeStatus
+from session_testnet.endpoints import NodeEndpoints, bind_socket
+from session_testnet.engines.base import EngineError, NodeStatus
+from session_testnet.services.omq import OmqListener
 from session_testnet.services.storage import StorageNode
 from session_testnet.topology import NodeSpec
 
@@ -20,7 +21,7 @@ SHUTDOWN_S = 0.5
 
 @dataclass(slots=True)
 class RunningNode:
-    """One storage node with its listener; the socket is bound anew at each start, at the same address."""
+    """One storage node with its listeners; sockets are bound anew at each start, at the same addresses."""
 
     spec: NodeSpec
     service: StorageNode
@@ -29,6 +30,7 @@ class RunningNode:
     tls: ssl.SSLContext
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     runner: web.AppRunner | None = None
+    omq: OmqListener | None = None
 
     @property
     def status(self) -> NodeStatus:
@@ -36,6 +38,15 @@ class RunningNode:
         if self.runner is None:
             return NodeStatus.STOPPED
         return NodeStatus.RUNNING if self.answering.is_set() else NodeStatus.PAUSED
+
+
+def bind_again(name: str, endpoints: NodeEndpoints) -> socket.socket:
+    """Return a listening socket at a node's old address; raise EngineError when something else has it."""
+    address = endpoints.bind
+    try:
+        return bind_socket(address.host, address.port)
+    except OSError as error:
+        raise EngineError("start", name, f"{address} cannot be bound again: {error}") from error
 
 
 async def serve(

@@ -57,6 +57,11 @@ class RegistryRpc:
             "ons_resolve": self.resolve_name,
         }
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Return the names of all methods."""
+        return tuple(self._methods)
+
     def answer(self, body: bytes) -> dict[str, Any]:
         """Answer one request body with the whole reply object; never raises."""
         try:

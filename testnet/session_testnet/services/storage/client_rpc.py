@@ -34,7 +34,7 @@ class ClientRpc:
 
     async def answer(self, method: str, params: Params, *, via: str) -> RpcResult:
         """Answer one method; never raises, except when cancelled."""
-        if self._context.not_ready_reasons():
+        if self._context.not_ready_reasons() and self._waits_for_readiness(via):
             text = "Snode not ready" if via == "onion" else self._context.not_ready_text()
             return RpcResult(503, text)
         try:
@@ -42,3 +42,8 @@ class ClientRpc:
         except Exception:
             _logger.exception("node %s failed to answer %s", self._context.name, method)
             return RpcResult(500, "request failed")
+
+    def _waits_for_readiness(self, via: str) -> bool:
+        """Tell whether a node that is not ready refuses requests that came so; without a network it must."""
+        node = self._context
+        return via != "omq" or node.profile.readiness_gates_omq or node.snapshot is None

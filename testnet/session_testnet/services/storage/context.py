@@ -12,7 +12,7 @@ from session_protocol.swarms import UNASSIGNED
 from session_testnet.clock import Clock
 from session_testnet.knobs import NodeKnobs
 from session_testnet.services.registry import NetworkSnapshot, NodeInfo
-from session_testnet.services.storage.database import MessageDatabase
+from session_testnet.services.storage.database import MessageDatabase, StoredMessage
 from session_testnet.services.storage.oxend import Oxend, SnapshotOxend
 from session_testnet.services.storage.results import RpcError
 from session_testnet.services.storage.settings import StorageSettings
@@ -45,7 +45,9 @@ class NodeContext:
         self.profile: VersionProfile = settings.profile
         self.knobs = NodeKnobs()
         self.shutting_down = False
-        # The conversion of a client's key was 38 of the 190 µs that a signed retrieve takes in all.
+        # Told of each message that is new here and came from a client, not of those that are handed over.
+        self.announce: Callable[[StoredMessage], None] = _tell_nobody
+        # The conversion of a client's key was 36 of the 176 µs that a signed retrieve took in all.
         self.x25519_of: Callable[[bytes], bytes] = lru_cache(_KEPT_KEYS)(ed25519_pk_to_x25519)
         self._oxend = oxend
         self._snapshot: NetworkSnapshot | None = None
@@ -157,6 +159,10 @@ class NodeContext:
         for member in self.known_network().members(self._own_swarm):
             if member.ed25519_pk != self.ed25519_hex and self.lists(member):
                 yield member
+
+
+def _tell_nobody(_message: StoredMessage) -> None:
+    """Let nobody hear of new messages."""
 
 
 def has_address(node: NodeInfo) -> bool:

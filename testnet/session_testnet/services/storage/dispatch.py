@@ -10,7 +10,7 @@ import pybase64
 from session_testnet.services.storage.conditions import Condition, parse_condition
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.fault_gate import FaultGate
-from session_testnet.services.storage.fields import Params
+from session_testnet.services.storage.fields import BtParams, Params
 from session_testnet.services.storage.methods import METHODS, AnyMethod, SwarmMethod
 from session_testnet.services.storage.replication import Replication
 from session_testnet.services.storage.results import ParseError, RpcError, RpcResult
@@ -53,6 +53,7 @@ class Choice:
 
 
 AnyCall = Call | Batch | Choice
+META_METHODS: Final = ("batch", "sequence", "ifelse")
 
 
 def parse_call(method: str, params: Params, profile: VersionProfile, *, depth: int = 0) -> AnyCall | None:
@@ -71,17 +72,25 @@ def parse_call(method: str, params: Params, profile: VersionProfile, *, depth: i
 
 def _parse_subrequests(params: Params, profile: VersionProfile, depth: int) -> tuple[Call, ...]:
     requests = params.get("requests")
+    if isinstance(params, BtParams) and requests == []:
+        raise ParseError('Invalid batch request: empty "requests" list')
     if not isinstance(requests, Sequence) or isinstance(requests, str) or not requests:
         raise ParseError('Invalid batch request: no valid "requests" field')
     if len(requests) > MAX_SUBREQUESTS:
         raise ParseError("Invalid batch request: subrequest limit exceeded")
-    return tuple(_parse_subrequest(each, profile, depth) for each in requests)
+    what = "dicts" if isinstance(params, BtParams) else "objects"
+    return tuple(_parse_subrequest(each, profile, depth, what) for each in requests)
 
 
-def _parse_subrequest(request: Any, profile: VersionProfile, depth: int) -> Call:
+def _parse_subrequest(request: Any, profile: VersionProfile, depth: int, what: str) -> Call:
+    bt = isinstance(request, BtParams)
     if not isinstance(request, Mapping):
-        raise ParseError("Invalid batch request: requests must be objects")
+        raise ParseError(f"Invalid batch request: requests must be {what}")
     method, params = request.get("method"), request.get("params")
+    if bt and not isinstance(method, str):
+        raise ParseError("Invalid batch request: subrequests must have a method")
+    if bt and not isinstance(params, Mapping):
+        raise ParseError("Invalid batch request: subrequests must have a params dict")
     if not isinstance(method, str) or not isinstance(params, Mapping):
         raise ParseError("Invalid batch request: subrequests must have method/params keys")
     call = _parse_inside(method, params, profile, depth)
@@ -142,7 +151,7 @@ class Dispatcher:
     async def answer(self, method: str, params: Params, *, via: str) -> RpcResult:
         """Answer a request with whatever status it deserves; only a bug of this package makes it 500.
 
-        ``via`` says how the request came, for the trace: ``direct``, ``onion`` or ``local``.
+        ``via`` says how the request came, for the trace: ``direct``, ``omq``, ``onion`` or ``local``.
         """
         try:
             instead = await self._gate.before(self._context.name, method, params)
@@ -170,14 +179,14 @@ class Dispatcher:
                 return call.method.answer(self._context, call.request)
             case Batch(name="batch"):
                 results = await asyncio.gather(*(self._run_inside(each, via) for each in call.calls))
-                return _batch_result(results)
+                return _batch_result(results, call.params)
             case Batch():
                 done: list[RpcResult] = []
                 for each in call.calls:
                     done.append(await self._run_inside(each, via))
                     if not done[-1].is_success:
                         break
-                return _batch_result(done)
+                return _batch_result(done, call.params)
             case Choice():
                 return await self._choose(call, via)
 
@@ -192,7 +201,7 @@ class Dispatcher:
         }
         branch = choice.then if holds else choice.otherwise
         if branch is not None:
-            body["result"] = _subresult(await self._run_inside(branch, via))
+            body["result"] = _subresult(await self._run_inside(branch, via), choice.params)
         return RpcResult(200, body)
 
     async def _run_inside(self, call: AnyCall, via: str) -> RpcResult:
@@ -227,9 +236,10 @@ def json_body(body: Any) -> Any:
     return pybase64.b64encode(body).decode() if isinstance(body, bytes) else body
 
 
-def _subresult(result: RpcResult) -> dict[str, Any]:
-    return {"code": result.status, "body": json_body(result.body)}
+def _subresult(result: RpcResult, params: Params) -> dict[str, Any]:
+    body = result.body if isinstance(params, BtParams) else json_body(result.body)
+    return {"code": result.status, "body": body}
 
 
-def _batch_result(results: Sequence[RpcResult]) -> RpcResult:
-    return RpcResult(200, {"results": [_subresult(result) for result in results]})
+def _batch_result(results: Sequence[RpcResult], params: Params) -> RpcResult:
+    return RpcResult(200, {"results": [_subresult(result, params) for result in results]})

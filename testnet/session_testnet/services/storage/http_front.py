@@ -55,6 +55,11 @@ class HttpFront:
         application.on_response_prepare.append(self._name_server)
         return application
 
+    @property
+    def limiter(self) -> RateLimiter:
+        """Return who counts the requests of a client: on all transports together."""
+        return self._limiter
+
     def refill_buckets(self) -> None:
         """Let every client begin with a full bucket, as when rate limiting is switched on."""
         self._limiter.forget()

@@ -15,6 +15,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.knobs import NodeKnobs
 from session_testnet.peers import PeerLink, PeerReply
+from session_testnet.services.omq import Commands, Connection
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.client_rpc import ClientRpc
 from session_testnet.services.storage.context import NodeContext
@@ -25,6 +26,7 @@ from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
 from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
 from session_testnet.services.storage.handover import READY_COMMAND, Handover
 from session_testnet.services.storage.http_front import HttpFront
+from session_testnet.services.storage.omq import Monitor, OmqFront
 from session_testnet.services.storage.onion_hops import COMMAND as ONION_COMMAND
 from session_testnet.services.storage.onion_hops import OnionHops
 from session_testnet.services.storage.oxend import Oxend
@@ -81,6 +83,11 @@ class StorageNode:
             random_bytes=random_bytes,
         )
         self._front = HttpFront(self._context, self._rpc, self._onions, fault_gate=gate)
+        self._monitor = Monitor(self._context)
+        self._context.announce = self._monitor.announce
+        self._omq = OmqFront(
+            self._context, self._rpc, self._monitor, limiter=self._front.limiter, fault_gate=gate
+        )
         self._purging: asyncio.Task[None] | None = None
         self._knobs_turned = asyncio.Event()
         self.set_knobs(knobs or NodeKnobs())
@@ -118,6 +125,7 @@ class StorageNode:
     def update_network(self, snapshot: NetworkSnapshot) -> None:
         """Take over a new state of the network; new members get this node's messages in the background."""
         self._context.snapshot = snapshot
+        self._monitor.network_changed()
         self._handover.network_changed(snapshot)
 
     async def settled(self, reachable: Container[str] | None = None) -> None:
@@ -148,6 +156,19 @@ class StorageNode:
     def application(self) -> web.Application:
         """Return the node's HTTP side (storage-rpc §2.1); each start needs a new one."""
         return self._front.application()
+
+    def omq_commands(self) -> Commands:
+        """Return the node's OMQ side (storage-rpc §2.2), for a listener with the node's X25519 key."""
+        return self._omq.commands()
+
+    def end_subscriptions(self, connection: Connection) -> None:
+        """Push nothing more to an OMQ connection that has ended."""
+        self._monitor.forget(connection)
+
+    @property
+    def x25519_sk(self) -> bytes:
+        """Return the secret key that OMQ clients expect the node to have."""
+        return self._context.identity.x25519_sk
 
     async def handle_peer(self, command: str, payload: Any, sender: str = "") -> PeerReply:
         """Answer another node; never raises.

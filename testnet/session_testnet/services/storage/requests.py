@@ -17,7 +17,6 @@ from session_testnet.services.storage.settings import (
 
 # What a retrieve gets that names no limit: a fifth of a full page (storage-rpc §10.2).
 _DEFAULT_PAGE_BYTES: Final = RETRIEVE_MAX_BYTES // 5
-_MAX_DATA_CHARACTERS: Final = MAX_MESSAGE_BYTES // 3 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +161,10 @@ def parse_store(params: Params) -> Store:
     authentication = None if signature is None else _authentication(params, account, signature)
     if data is None:
         raise fields.missing("data")
-    raw = fields.base64_bytes(data)
+    raw = fields.data_bytes(data)
     if raw is None:
         raise ParseError("Invalid 'data' value: not base64 encoded")
-    if len(data) > _MAX_DATA_CHARACTERS:
+    if len(raw) > MAX_MESSAGE_BYTES:
         raise ParseError(f"Message body exceeds maximum allowed length of {MAX_MESSAGE_BYTES} bytes")
     return Store(
         account=account,

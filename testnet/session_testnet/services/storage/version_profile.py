@@ -20,6 +20,7 @@ class VersionProfile:
 
     serving_hardfork: tuple[int, int]
     serves_without_swarm: bool
+    readiness_gates_omq: bool
     reports_failed_swarm: bool
     names_account_of_other_swarm: bool
     fails_without_swarms: bool
@@ -39,6 +40,7 @@ class VersionProfile:
 _OLDER: Final = VersionProfile(
     serving_hardfork=(19, 3),
     serves_without_swarm=False,
+    readiness_gates_omq=False,
     reports_failed_swarm=False,
     names_account_of_other_swarm=False,
     fails_without_swarms=False,
@@ -57,6 +59,7 @@ _OLDER: Final = VersionProfile(
 _NEWER: Final = VersionProfile(
     serving_hardfork=(19, 6),
     serves_without_swarm=True,
+    readiness_gates_omq=True,
     reports_failed_swarm=True,
     names_account_of_other_swarm=True,
     fails_without_swarms=True,

@@ -85,6 +85,8 @@ class StoreMethod(SwarmMethod[Store]):
         }
         if outcome is None or outcome.already:
             entry["already"] = True
+        else:
+            node.announce(message)
         return entry
 
     def mark_entry(self, node: NodeContext, entry: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import orjson
+
 from session_protocol.errors import InvalidArgument
 from session_protocol.service_nodes import encode_active_nodes_record
 from session_testnet.services.storage import fields
@@ -63,7 +65,7 @@ class OxendMethod(LocalMethod[OxendRequest]):
             raise fields.missing("endpoint")
         if endpoint not in ENDPOINTS:
             raise ParseError(f"Invalid oxend endpoint '{endpoint}'")
-        return OxendRequest(endpoint, params.get("params"))
+        return OxendRequest(endpoint, _inner(params))
 
     def answer(self, node: NodeContext, request: OxendRequest) -> RpcResult:
         """Return the chain daemon's answer, or its error as a text."""
@@ -75,6 +77,17 @@ class OxendMethod(LocalMethod[OxendRequest]):
         except CHAIN_ERRORS as error:
             raise RpcError(400, str(error) or "Unknown oxend error") from None
         return RpcResult(200, node.stamped({"result": result}))
+
+
+def _inner(params: Params) -> Any:
+    """Read the question's own parameters, which in bt are a JSON text."""
+    inner = params.get("params")
+    if not isinstance(params, fields.BtParams) or inner is None:
+        return inner
+    try:
+        return orjson.loads(inner.raw if isinstance(inner, fields.BtText) else b"")
+    except orjson.JSONDecodeError:
+        raise ParseError("oxend_request params field does not contain valid json") from None
 
 
 class ActiveNodesMethod(LocalMethod[None]):
