@@ -120,8 +120,10 @@ class Courtroom:
             try:
                 self._network = self._open_network()
             except Exception as error:
-                hint = getattr(error, "hint", "")
-                text = f"the network did not start: {error}" + (f"\n  hint: {hint}" if hint else "")
+                from session_testnet.hinted_error import message_and_hint
+
+                message, hint = message_and_hint(error)
+                text = f"the network did not start: {message}" + (f"\n  hint: {hint}" if hint else "")
                 self._network_failure = TestnetFailed(text)
                 raise self._network_failure from error
             self._network_of = self._sitting

@@ -172,7 +172,7 @@ def check_options(options: ConformOptions) -> list["TesteeSpec"]:
         specs = [parse_testee_spec(text) for text in options.testees]
         peer = parse_testee_spec(options.peer)
     except (TesteeSpecError, EnvironmentNotBuilt) as error:
-        raise UsageError(getattr(error, "message", str(error)), hint=error.hint) from error
+        raise UsageError(error.message, hint=error.hint) from error
     known = suite_names()
     for suite in options.suites:
         if suite not in known:

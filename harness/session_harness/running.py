@@ -26,7 +26,7 @@ def read_running_state(path: Path) -> dict[str, Any]:
     try:
         state = read_state(path)
     except StateFileError as error:
-        raise NoNetwork(str(error), hint=error.hint) from error
+        raise NoNetwork(error.message, hint=error.hint) from error
     if not is_alive(state):
         raise NoNetwork(
             f"the testnet {state['name']!r} has ended without removing its state file {path}",
@@ -48,7 +48,7 @@ def running_network(state: Path | None, name: str) -> Iterator["AttachedNetworkH
         with handle:
             yield handle
     except ControlError as error:
-        raise HarnessError(str(error), hint=error.hint) from error
+        raise HarnessError(error.message, hint=error.hint) from error
 
 
 def node_of(handle: "AttachedNetworkHandle", name: str) -> "NodeHandle":

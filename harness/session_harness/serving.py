@@ -93,7 +93,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
         except _Stopped:
             return "by signal"
         except StateFileError as error:
-            raise TestnetNotStarted(str(error), hint=error.hint) from error
+            raise TestnetNotStarted(error.message, hint=error.hint) from error
         finally:
             restore()
             handle.close()
@@ -141,7 +141,7 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
     try:
         state = read_state(path)
     except StateFileError as error:
-        raise NoNetwork(str(error), hint=error.hint) from error
+        raise NoNetwork(error.message, hint=error.hint) from error
     name = state["name"]
     if not is_alive(state):
         remove_state(path)
@@ -154,7 +154,7 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
             handle.request_shutdown()
     except ControlError as error:
         raise HarnessError(
-            f"the testnet {name!r} does not answer: {error}",
+            f"the testnet {name!r} does not answer: {error.message}",
             hint=f"end it by force with: kill {state['pid']}",
         ) from error
     end = time.monotonic() + deadline_s
@@ -213,7 +213,7 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
             )
         )
     except TopologyError as error:
-        raise UsageError(str(error), hint=getattr(error, "hint", "")) from error
+        raise UsageError(error.message, hint=error.hint) from error
     if options.node_version is not None:
         topology = replace(topology, storage_version=_read_version(options.node_version))
     return topology, NetworkOptions(
@@ -238,15 +238,14 @@ def _read_version(text: str) -> tuple[int, int, int]:
 
 def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":
     from session_testnet import open_local
+    from session_testnet.hinted_error import message_and_hint
 
     try:
         return open_local(topology, options)
     except Exception as error:
         # Whatever stopped it, the network did not start: that is what the exit code must say.
-        hint = str(getattr(error, "hint", ""))
-        # The text of some errors ends in their hint, which has a line of its own here.
-        message = str(error.args[0]) if hint and error.args else str(error)
-        raise TestnetNotStarted(message or type(error).__name__, hint=hint) from error
+        message, hint = message_and_hint(error)
+        raise TestnetNotStarted(message, hint=hint) from error
 
 
 def _refuse_second(path: Path, name: str) -> None:

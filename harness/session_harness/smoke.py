@@ -203,13 +203,13 @@ def stateful_calls(
 def _stateful_answers(testee: "Testee") -> Iterator[Answer]:
     from session_protocol.accounts import Account
     from session_testnet import Topology, open_local
+    from session_testnet.hinted_error import message_and_hint
 
     try:
         network = open_local(Topology.default(NODES, name="smoke"))
     except Exception as error:
-        raise HarnessError(
-            f"the testnet could not start: {error}", hint=str(getattr(error, "hint", ""))
-        ) from error
+        message, hint = message_and_hint(error)
+        raise HarnessError(f"the testnet could not start: {message}", hint=hint) from error
     with network:
         for call in stateful_calls(testee, network, Account.generate(), Account.generate()):
             yield carry_out(testee, call)

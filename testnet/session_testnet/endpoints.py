@@ -5,6 +5,8 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
+from session_testnet.hinted_error import HintedError
+
 # Node number n (from 1) lives at 127.0.n.1; 254 numbers fit into an octet without 0 and 255.
 _NODES_PER_OCTET = 254
 # Connections that may wait to be accepted; a burst of a load test fits.
@@ -13,15 +15,8 @@ LOOPBACK = "127.0.0.1"
 ANY = "0.0.0.0"  # noqa: S104 - bound only when the user asks to be reached from elsewhere
 
 
-class EndpointError(OSError):
+class EndpointError(HintedError, OSError):
     """Say which address cannot be used and why, in one line, with a hint how to mend it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.args[0]} ({self.hint})" if self.hint else str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True, order=True)

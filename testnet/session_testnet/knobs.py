@@ -6,17 +6,15 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from session_testnet.hinted_error import HintedError
+
 _MAX_OFFSET_MS = 100 * 365 * 24 * 3600 * 1000
 _MAX_TOKENS = 10**9
 _MAX_TEXT = 1000
 
 
-class KnobError(ValueError):
+class KnobError(HintedError, ValueError):
     """Say which knob is wrong and what it takes."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

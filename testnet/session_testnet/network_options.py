@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from session_testnet.hinted_error import HintedError
+
 ENGINES = ("embedded",)
 
 
-class NetworkError(Exception):
+class NetworkError(HintedError):
     """Say what a network could not do, and how to mend it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence of what went wrong and, where there is one, a hint."""
-        super().__init__(message)
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from session_protocol.accounts import Account
 from session_testnet.client import ClientError, NetworkClient
 from session_testnet.client.paths import RELAYS
 from session_testnet.endpoints import Endpoint
+from session_testnet.hinted_error import HintedError
 from session_testnet.logs import LogBook
 
 LOG_LINES_SHOWN = 20
 
 
-class NotReadyError(Exception):
+class NotReadyError(HintedError):
     """Say which stage of starting was not reached in time, what was seen last, and what the logs say."""
 
     def __init__(self, stage: str, deadline_s: float, last_seen: str, log_lines: list[str]) -> None:
@@ -21,9 +22,11 @@ class NotReadyError(Exception):
         message = (
             f"the network was not ready within {deadline_s:g} s: waited for {stage}; last seen: {last_seen}"
         )
-        super().__init__("\n  ".join([message, *log_lines]))
+        super().__init__(
+            "\n  ".join([message, *log_lines]),
+            "the machine may be overloaded, or another program may hold the addresses",
+        )
         self.stage = stage
-        self.hint = "the machine may be overloaded, or another program may hold the addresses"
 
 
 async def wait_until_ready(

@@ -7,27 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
+from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import KnobError, NodeKnobs
 
 _HEX_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 _HEX_SEED = re.compile(r"[0-9a-fA-F]{64}")
 
 
-class TopologyError(ValueError):
+class TopologyError(HintedError, ValueError):
     """Say what in a topology cannot be, where it stands, and how to mend it."""
 
     def __init__(
         self, message: str, hint: str = "", *, file: Path | None = None, key: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(message, hint)
         self.file = file
         self.key = key
 
-    def __str__(self) -> str:
-        where = ": ".join(str(part) for part in (self.file, self.key) if part is not None)
-        text = f"{where}: {self.args[0]}" if where else str(self.args[0])
-        return f"{text} ({self.hint})" if self.hint else text
+    @property
+    def message(self) -> str:
+        """Return place and sentence, without the hint."""
+        return ": ".join(str(part) for part in (self.file, self.key, self.args[0]) if part is not None)
 
 
 # What a reader of a key returns: the value, or the default's type when the key is missing.
@@ -127,7 +127,7 @@ class TopologyTable:
         try:
             return base.changed(value)
         except KnobError as error:
-            raise TopologyError(str(error), error.hint, key=f"{self._path}knobs") from error
+            raise TopologyError(error.message, error.hint, key=f"{self._path}knobs") from error
 
     def swarm_id(self) -> int | None:
         """Return a swarm id: hex text, because it exceeds what TOML numbers hold, or a small number."""

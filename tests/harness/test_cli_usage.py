@@ -246,6 +246,24 @@ def test_options_of_a_topology_file_are_not_said_twice(in_process: Run, tmp_path
     assert done.error == "--nodes and --seed cannot be combined with --topology"
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('nodes = "six"\n', "takes a whole number"),
+        ('[knobs]\nclock_offset_ms = "late"\n', "takes"),
+    ],
+)
+def test_a_topology_file_says_its_hint_once(
+    in_process: Run, tmp_path: Path, text: str, sentence: str
+) -> None:
+    (tmp_path / "network.toml").write_text(text)
+    done = in_process("up", "--topology", "network.toml")
+    assert done.code == 64
+    lines = [line for line in done.err.splitlines() if sentence in line]
+    assert len(lines) == 1, done.err
+    assert lines[0].strip().startswith("hint: "), done.err
+
+
 def test_a_broken_topology_file_is_named(in_process: Run, tmp_path: Path) -> None:
     (tmp_path / "network.toml").write_text("nodes = [")
     done = in_process("up", "--topology", "network.toml")

@@ -240,12 +240,6 @@ class LinePipe:
                 raise TimeoutError
             self._fill()
 
-    def has_line(self) -> bool:
-        """Take in what has already arrived and say whether there is a whole line, or the end, to read."""
-        while not self._ended and self._reading.poll(0) and len(self._buffer) <= self._max_line:
-            self._fill()
-        return self._ended or b"\n" in self._buffer or len(self._buffer) > self._max_line
-
     def begin(self) -> bytes:
         """Return the first bytes of what has arrived and was not read, for an error message."""
         return bytes(self._buffer[:4096])

@@ -328,8 +328,10 @@ def _substituted(
         try:
             python = str(provider(spec.name, spec.lock, say=say))
         except Exception as error:
-            hint = str(getattr(error, "hint", ""))
-            raise TesteeNotStarted(f"the environment of {spec.name}: {error}", hint=hint) from error
+            from session_testnet.hinted_error import message_and_hint
+
+            message, hint = message_and_hint(error)
+            raise TesteeNotStarted(f"the environment of {spec.name}: {message}", hint=hint) from error
     values = {"{python}": python, "{here}": str(spec.folder)}
     return tuple(
         re.sub(r"\{python\}|\{here\}", lambda found: values[found[0]], part) for part in spec.command

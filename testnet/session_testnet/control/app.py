@@ -45,7 +45,7 @@ class ControlServer:
         try:
             response: web.StreamResponse = await handler(request)
         except ControlError as error:
-            return _error(400, str(error), error.hint)
+            return _error(400, error.message, error.hint)
         return response
 
     async def _command(self, request: web.Request) -> web.Response:

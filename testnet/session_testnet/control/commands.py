@@ -25,8 +25,7 @@ async def execute(network: Network, command: str, params: Params) -> Any:
     try:
         return await carry_out(network, params)
     except (EngineError, FaultError, KnobError, NetworkError) as error:
-        # The first argument is the sentence alone; the text of some errors adds the hint.
-        raise ControlError(str(error.args[0]), error.hint) from error
+        raise ControlError(error.message, error.hint) from error
     except ProtocolError as error:
         raise ControlError(f"{command}: {error}") from error
 

@@ -1,10 +1,7 @@
 """What goes wrong with a control command."""
 
+from session_testnet.hinted_error import HintedError
 
-class ControlError(Exception):
+
+class ControlError(HintedError):
     """Say why a command was not carried out, and how to mend it."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence of what went wrong and, where there is one, a hint."""
-        super().__init__(message)
-        self.hint = hint

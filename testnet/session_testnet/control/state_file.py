@@ -9,14 +9,11 @@ from typing import Any
 
 import platformdirs
 
+from session_testnet.hinted_error import HintedError
 
-class StateFileError(Exception):
+
+class StateFileError(HintedError):
     """Say which state file is missing or unusable, and how to get a good one."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence of what is wrong and, where there is one, a hint."""
-        super().__init__(message)
-        self.hint = hint
 
 
 def default_state_path(name: str) -> Path:

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Protocol
 
 from session_testnet.endpoints import Endpoint, NodeEndpoints
+from session_testnet.hinted_error import HintedError
 
 
-class EngineError(Exception):
+class EngineError(HintedError):
     """Say which operation on which node failed, why, and what to do about it."""
 
     def __init__(self, operation: str, node: str, reason: str, hint: str = "") -> None:
         """Take the operation ("start", "stop", …), the node's name, the reason and a hint."""
-        super().__init__(f"cannot {operation} {node}: {reason}")
+        super().__init__(f"cannot {operation} {node}: {reason}", hint)
         self.operation = operation
         self.node = node
         self.reason = reason
-        self.hint = hint
 
 
 class NodeStatus(StrEnum):

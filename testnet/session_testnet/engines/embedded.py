@@ -315,7 +315,7 @@ class EmbeddedEngine:
             except BaseException as error:
                 await self._discard(node)
                 if isinstance(error, RegistryError):
-                    raise EngineError("add", name, str(error.args[0]), error.hint) from error
+                    raise EngineError("add", name, error.message, error.hint) from error
                 raise
             # The listener belongs to the running node now, which closes it.
             unstarted.pop_all()
@@ -364,7 +364,7 @@ class EmbeddedEngine:
         try:
             change(name)
         except RegistryError as error:
-            raise EngineError(operation, name, str(error.args[0]), error.hint) from error
+            raise EngineError(operation, name, error.message, error.hint) from error
 
     async def _discard(self, node: RunningNode) -> None:
         """End a node and forget it."""

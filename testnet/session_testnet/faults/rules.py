@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from session_testnet.hinted_error import HintedError
+
 EVERY_NODE = "*"
 
 # What each action does, for listings and messages.
@@ -49,15 +51,8 @@ _NEEDED_KEYS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class FaultError(ValueError):
+class FaultError(HintedError, ValueError):
     """Say which key of a fault rule is wrong and what it takes."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.args[0]} ({self.hint})" if self.hint else str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,3 @@ def json_response(data: Any, status: int = 200) -> web.Response:
 def text_response(text: str, status: int) -> web.Response:
     """Answer with a bare text and the content type ``text/plain``."""
     return web.Response(body=text.encode(), status=status, headers={"Content-Type": "text/plain"})
-
-
-def binary_response(data: bytes, status: int = 200) -> web.Response:
-    """Answer with bytes and the content type ``application/octet-stream``."""
-    return web.Response(body=data, status=status, headers={"Content-Type": "application/octet-stream"})

@@ -8,6 +8,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
 from session_testnet.endpoints import Endpoint
+from session_testnet.hinted_error import HintedError
 from session_testnet.services.registry.snapshot import NetworkSnapshot, NodeInfo
 from session_testnet.topology import Topology, derive_seed, swarm_assignment_seed
 
@@ -17,15 +18,8 @@ DEFAULT_OMQ_PORT = 22020
 Subscriber = Callable[[NetworkSnapshot], None]
 
 
-class RegistryError(ValueError):
+class RegistryError(HintedError, ValueError):
     """Say which change of the network is impossible, and why."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.args[0]} ({self.hint})" if self.hint else str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import orjson
 from session_protocol import bencode
 from session_protocol.bencode import Bencodable, Bencoded
 from session_protocol.errors import BadFormat
-from session_testnet.services.storage.fields import BtParams, BtText, Params, base64_bytes
+from session_testnet.services.encoded_bytes import decode_base64
+from session_testnet.services.storage.fields import BtParams, BtText, Params
 from session_testnet.services.storage.results import RpcResult
 
 _BT_DICTIONARY: Final = b"d"
@@ -68,7 +69,7 @@ def _encoded(body: Any, *, bt: bool) -> bytes:
 def _raw(value: Any) -> Bencodable:
     if isinstance(value, list):
         return [_raw(item) for item in value]
-    raw = base64_bytes(value) if isinstance(value, str) else None
+    raw = decode_base64(value) if isinstance(value, str) else None
     return to_bt(value) if raw is None else raw
 
 
