@@ -41,6 +41,7 @@ from session_testnet.services.community import CommunityServer
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
 from session_testnet.services.registry import NetworkSnapshot, RegistryApplication, RegistryState
+from session_testnet.services.registry.ledger import Ledger
 from session_testnet.services.registry.state import RegistryError
 from session_testnet.services.sqlite_file import DatabaseRefused
 from session_testnet.services.storage import ExitMap, StorageNode, StorageSettings
@@ -119,6 +120,10 @@ class EmbeddedEngine:
             raise
 
     async def _start(self) -> None:
+        ledger = self._open_ledger()
+        chain = ledger.read() if ledger else None
+        if chain is not None:
+            self._topology = chain.carry_on(self._topology)
         topology, options = self._topology, self._options
         allow_open_files(len(topology.nodes))
         service_host = listening_host(options.advertise_ip)
@@ -164,6 +169,10 @@ class EmbeddedEngine:
                 {name: node.advertised for name, node in self._endpoints.nodes.items()},
                 omq_ports={name: omq.advertised.port for name, omq in self._endpoints.nodes_omq.items()},
             )
+            if chain is not None:
+                chain.restore(self._registry)
+            if ledger is not None:
+                self._keep(ledger, self._registry)
             self._registry.subscribe(self._spread)
 
             registry_app = RegistryApplication(self._registry, clock=self._clock, trace=self._trace)
@@ -182,6 +191,19 @@ class EmbeddedEngine:
             self._logs.write(
                 name, "info", f"listening at {endpoints.bind}, advertised as {endpoints.advertised}"
             )
+
+    def _open_ledger(self) -> Ledger | None:
+        directory = self._directory("registry")
+        if directory is None:
+            return None
+        ledger = Ledger(directory / "chain.sqlite", self._topology)
+        self._closers.append(ledger.close)
+        return ledger
+
+    def _keep(self, ledger: Ledger, registry: RegistryState) -> None:
+        """Write every block down before a node hears of it: messages move when it does."""
+        ledger.write(registry)
+        registry.subscribe(lambda _: ledger.write(registry))
 
     async def _start_servers(self, community_socket: socket.socket, files_socket: socket.socket) -> ExitMap:
         files = FileServer(

@@ -1,6 +1,6 @@
 """The registry's model of the network: blocks, nodes, swarms and names, without any transport."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from session_protocol import ons
@@ -101,6 +101,13 @@ class RegistryState:
             )
             state._records[spec.name] = NodeRecord(info, registration_height=1, state_height=1)
         return state
+
+    def restore(self, records: Iterable[NodeRecord], *, height: int, explicit_swarms: bool) -> None:
+        """Take up a chain where it was left; nobody is told, because nobody knows another state yet."""
+        self._records = {record.info.name: record for record in records}
+        self._height = height
+        self.explicit_swarms = explicit_swarms
+        self._snapshot = None
 
     @property
     def height(self) -> int:
