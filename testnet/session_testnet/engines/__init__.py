@@ -11,8 +11,15 @@ def _embedded() -> NodeProvider:
     return EmbeddedProvider()
 
 
+def _process() -> NodeProvider:
+    from session_testnet.engines.processes import ProcessLauncher
+    from session_testnet.engines.remote.provider import RemoteProvider
+
+    return RemoteProvider(ProcessLauncher())
+
+
 # Each is imported when it is chosen: some need more than the others.
-_PROVIDERS: dict[str, Callable[[], NodeProvider]] = {"embedded": _embedded}
+_PROVIDERS: dict[str, Callable[[], NodeProvider]] = {"embedded": _embedded, "process": _process}
 
 
 def provider_of(engine: str) -> NodeProvider:

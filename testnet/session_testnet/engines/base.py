@@ -1,6 +1,6 @@
 """What every engine offers: nodes that are started, stopped and asked alike, whatever they run in."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from session_testnet.faults import FaultBook
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
-from session_testnet.services.registry import NetworkSnapshot
+from session_testnet.services.registry import NetworkSnapshot, RegistryState
 from session_testnet.services.storage import ExitMap
 from session_testnet.services.storage.oxend import Oxend
 from session_testnet.services.storage.results import RpcResult
@@ -109,7 +109,7 @@ class ServiceEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the nodes of one network have in common."""
+    """What the nodes of one network have in common; ``registry()`` works once nodes are launched."""
 
     topology: Topology
     options: EngineOptions
@@ -119,6 +119,7 @@ class Surroundings:
     faults: FaultBook
     exits: ExitMap
     oxend: Oxend
+    registry: Callable[[], RegistryState]
 
 
 class Node(Protocol):
@@ -129,8 +130,14 @@ class Node(Protocol):
 
     spec: NodeSpec
     ed25519_hex: str
-    endpoints: NodeEndpoints
-    omq_endpoints: NodeEndpoints | None
+
+    @property
+    def endpoints(self) -> NodeEndpoints:
+        """Return where the node is reached over HTTPS."""
+
+    @property
+    def omq_endpoints(self) -> NodeEndpoints | None:
+        """Return where the node is reached over OMQ; None when it is not."""
 
     @property
     def status(self) -> NodeStatus:
@@ -199,8 +206,13 @@ class Node(Protocol):
 class NodeProvider(Protocol):
     """Make the nodes of one network: in this process, as processes of their own, or as containers."""
 
-    name: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str:
+        """Return the name of the engine, as ``--engine`` takes it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what can be done with the nodes."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""

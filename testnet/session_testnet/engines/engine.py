@@ -125,6 +125,7 @@ class Engine:
                 faults=self._faults,
                 exits=self._servers.exits,
                 oxend=self,
+                registry=lambda: self.registry,
             )
         )
         for node in await self._provider.bind(topology.nodes):

@@ -27,9 +27,9 @@ class OmqSide:
         """Get ready for so many listeners."""
         self._runtime = OmqRuntime.create(listeners)
 
-    def bind(self, host: str, unstarted: contextlib.ExitStack) -> socket.socket | None:
+    def bind(self, host: str, unstarted: contextlib.ExitStack, port: int = 0) -> socket.socket | None:
         """Return a listening socket, closed with ``unstarted`` until a listener is started at it."""
-        return None if self._runtime is None else unstarted.enter_context(bind_socket(host))
+        return None if self._runtime is None else unstarted.enter_context(bind_socket(host, port))
 
     def start_registry(
         self, rpc: RegistryRpc, listener: socket.socket | None, identity: NodeIdentity
