@@ -237,6 +237,11 @@ class Network:
         for callback in tuple(self._subscribers):
             callback()
 
+    async def partition(self, groups: Sequence[Sequence[str]]) -> None:
+        """Let nodes of different groups reach each other no more; no groups at all heal the network."""
+        await self.engine.partition(groups)
+        self.trace.record("partition", None, groups=groups)
+
     async def purge(self) -> int:
         """Delete what has expired on all running nodes; return how many messages that were."""
         return await self.engine.purge()

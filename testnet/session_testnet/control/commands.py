@@ -100,6 +100,17 @@ async def _settle(network: Network, _params: Params) -> Any:
     return {"owing": await network.engine.settle()}
 
 
+async def _partition(network: Network, params: Params) -> Any:
+    groups = params.get("groups")
+    if not isinstance(groups, list) or not all(isinstance(group, list) for group in groups):
+        raise ControlError(
+            "the parameter 'groups' must be a list of lists of node names",
+            'for example [["node-01"], ["node-02", "node-03"]]; [] heals the network',
+        )
+    await network.partition([[_text({"group": name}, "group") for name in group] for group in groups])
+    return {}
+
+
 async def _advance(network: Network, params: Params) -> Any:
     await network.engine.advance_chain(_integer(params, "blocks", 1))
     return {"height": network.engine.registry.height}
@@ -209,6 +220,7 @@ COMMANDS: Mapping[str, Command] = {
     "node.recommission": _recommission,
     "swarm": _swarm,
     "swarm.settle": _settle,
+    "network.partition": _partition,
     "registry.advance": _advance,
     "clock": _clock,
     "clock.move": _clock_move,

@@ -1,7 +1,7 @@
 """One handle for a network, in this process or attached to: what suites and commands hold."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -71,6 +71,13 @@ class NetworkHandle(ABC):
     def settle(self) -> int:
         """Deliver what running nodes owe each other; return how many of them still owe another something."""
         return int(self.command("swarm.settle")["owing"])
+
+    def partition(self, groups: Sequence[Sequence[str]]) -> None:
+        """Let nodes of different groups reach each other no more; no groups at all heal the network.
+
+        A node that is in no group reaches all others, and clients reach all nodes.
+        """
+        self.command("network.partition", groups=[list(group) for group in groups])
 
     def advance_chain(self, blocks: int = 1) -> int:
         """Add empty blocks to the registry's chain; return its height."""

@@ -184,6 +184,9 @@ class Node(Protocol):
     async def set_knobs(self, knobs: NodeKnobs) -> None:
         """Turn the node's knobs, all but its clock and ``wrong_swarm``."""
 
+    async def cut_off(self, keys: Collection[str]) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again."""
+
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""
 

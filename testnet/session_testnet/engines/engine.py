@@ -321,6 +321,25 @@ class Engine:
         await node.set_skew(knobs.clock_offset_ms)
         await node.set_knobs(knobs)
 
+    async def partition(self, groups: Sequence[Collection[str]]) -> None:
+        """Let nodes of different groups reach each other no more; who is in no group reaches everybody.
+
+        No groups at all heal the network. Clients reach all nodes either way.
+        """
+        group_of: dict[str, int] = {}
+        for number, group in enumerate(groups):
+            for name in group:
+                self._node("cut off", name)
+                if group_of.setdefault(name, number) != number:
+                    raise EngineError("cut off", name, "it is named in two groups")
+
+        def apart(one: str, other: str) -> bool:
+            return one in group_of and other in group_of and group_of[one] != group_of[other]
+
+        for name, node in self._nodes.items():
+            others = [each.ed25519_hex for other, each in self._nodes.items() if apart(name, other)]
+            await node.cut_off(others)
+
     async def faults_changed(self) -> None:
         """Tell the nodes that the rules for faults have changed."""
         await self._provider.faults_changed()

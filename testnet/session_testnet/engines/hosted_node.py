@@ -39,6 +39,9 @@ class PeerExchange(PeerLink, Protocol):
     def unregister(self, ed25519_hex: str) -> None:
         """Make a node unreachable; nothing happens if it is so already."""
 
+    def cut_off(self, ed25519_hex: str, others: Collection[str]) -> None:
+        """Let a node and these others reach each other no more, and all others again."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeParts:
@@ -104,6 +107,12 @@ class HostedNode:
         if self._service is None:
             raise EngineError("look into", self.spec.name, "it has not been started")
         return self._service
+
+    @property
+    def _equipped(self) -> NodeParts:
+        if self._parts is None:
+            raise EngineError("act on", self.spec.name, "it has not been started")
+        return self._parts
 
     @property
     def status(self) -> NodeStatus:
@@ -193,6 +202,10 @@ class HostedNode:
         """Turn the node's knobs, all but its clock and ``wrong_swarm``."""
         self.service.set_knobs(replace(knobs, clock_offset_ms=0, wrong_swarm=False))
 
+    async def cut_off(self, keys: Collection[str]) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again."""
+        self._equipped.peers.cut_off(self.ed25519_hex, keys)
+
     async def settled(self, reachable: Collection[str]) -> None:
         """Try once to deliver what the node owes to nodes with these keys."""
         await self.service.settled(reachable)
@@ -218,8 +231,7 @@ class HostedNode:
         return await self.service.rpc(method, params)
 
     async def _listen(self, listener: socket.socket, omq: socket.socket | None) -> None:
-        parts = self._parts
-        assert parts is not None, "a node is equipped before it listens"
+        parts = self._equipped
         application = self.service.application()
         application.middlewares.insert(0, _held_back_by(self._answering))
         try:
@@ -241,10 +253,9 @@ class HostedNode:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        assert self._parts is not None, "a running node is equipped"
-        self._parts.peers.unregister(self.ed25519_hex)
+        self._equipped.peers.unregister(self.ed25519_hex)
         self._answering.set()
-        await self._parts.omq.stop_node(self.service)
+        await self._equipped.omq.stop_node(self.service)
         if at_once and runner.server is not None:
             for connection in tuple(runner.server.connections):
                 if connection.transport is not None:

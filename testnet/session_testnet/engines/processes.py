@@ -36,6 +36,7 @@ class ProcessLauncher:
     """Fork a process for each node; without a data directory nodes store below a temporary one."""
 
     name = "process"
+    stores_here = True
     capabilities = Capabilities(pause=True, kill=True, exec=False)
 
     def __init__(self) -> None:

@@ -164,8 +164,7 @@ class NodeHost:
         self._rules.replace(payload)
 
     async def _cut(self, payload: Any) -> None:
-        assert self._peers is not None, "a node is equipped before it is cut off"
-        self._peers.cut(payload)
+        await self._hosted.cut_off(frozenset(payload))
 
     async def _settle(self, payload: Any) -> None:
         await self._hosted.settled(frozenset(payload))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from session_testnet.channel import Channel, ChannelClosed, ChannelRefusal, ChannelTimeout
@@ -44,9 +44,10 @@ class ChannelPeerLink:
             self._drop(key)
         self._addresses = dict(addresses)
 
-    def cut(self, keys: Iterable[str]) -> None:
+    def cut_off(self, ed25519_hex: str, others: Collection[str]) -> None:
         """Reach these nodes no more, nor be reached by them; all others again."""
-        self._cut = frozenset(keys)
+        if ed25519_hex == self._key:
+            self._cut = frozenset(others)
 
     def register(self, ed25519_hex: str, handler: PeerHandler) -> None:
         """Answer other nodes from now on."""

@@ -71,6 +71,10 @@ class Launcher(Protocol):
     def capabilities(self) -> Capabilities:
         """Return what can be done with the places."""
 
+    @property
+    def stores_here(self) -> bool:
+        """Tell whether the directories of nodes are on this machine, under the names that nodes know."""
+
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from session_protocol.service_nodes import NodeIdentity
@@ -14,7 +15,7 @@ from session_testnet.engines.remote import orders
 from session_testnet.engines.remote.places import Launcher, Place, Reach
 from session_testnet.knobs import NodeKnobs
 from session_testnet.services.registry import NetworkSnapshot
-from session_testnet.services.storage import RpcResult
+from session_testnet.services.storage import RpcResult, messages_in_file
 from session_testnet.topology import NodeSpec
 
 ORDER_S: Final = 20.0
@@ -108,12 +109,12 @@ class RemoteNode:
             await self._order("skew", self._skew_ms)
         if self._knobs != NodeKnobs():
             await self._order("knobs", self._knobs)
-        if self._cut:
-            await self._order("cut", list(self._cut))
 
     async def launch(self, snapshot: NetworkSnapshot) -> None:
         """Serve from now on; the node is told more than the snapshot: all that the registry knows."""
         del snapshot
+        if self._cut:
+            await self._order("cut", list(self._cut))
         await self._order("launch", self._news())
         self._launched, self._frozen = True, False
 
@@ -153,6 +154,9 @@ class RemoteNode:
         await self._thaw()
         await self.set_clock(self._surroundings.clock.offset_ms)
         await self.set_rules(self._surroundings.faults.list())
+        await self._order("cut", list(self._cut))
+        await self._order("skew", self._skew_ms)
+        await self._order("knobs", self._knobs)
         await self.update_network(snapshot)
         await self.catch_up()
 
@@ -190,6 +194,11 @@ class RemoteNode:
         self._knobs = replace(knobs, clock_offset_ms=0, wrong_swarm=False)
         await self._order_if_running("knobs", self._knobs)
 
+    async def cut_off(self, keys: Collection[str]) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again."""
+        self._cut = keys
+        await self._order_if_running("cut", list(keys))
+
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""
         await self._order("settle", list(reachable))
@@ -207,7 +216,10 @@ class RemoteNode:
         return orders.read(await self._order("forget", None if hashes is None else list(hashes)), int)
 
     async def stored_messages(self, account: bytes, namespace: int) -> Sequence[Mapping[str, Any]]:
-        """Return what the node keeps of a mailbox; it must run."""
+        """Return what the node keeps of a mailbox; while it is stopped, if its store is on this machine."""
+        if self.status is NodeStatus.STOPPED and self._launcher.stores_here:
+            path = Path(self._launcher.directory(self.spec)) / "storage.sqlite"
+            return await asyncio.to_thread(messages_in_file, path, account, namespace)
         found = await self._order("messages", orders.Mailbox(account, namespace))
         return orders.read(found, list[dict[str, Any]])
 
