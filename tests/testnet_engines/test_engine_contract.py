@@ -1,5 +1,7 @@
 """What every engine promises: the same network, the same verbs, the same faults, clock, trace and logs."""
 
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,25 @@ def test_a_paused_node_answers_nothing_until_it_is_resumed(
     node.resume()
     assert network.settle() == 0
     assert held(network, "node-02") == ["unheard"]
+
+
+def test_a_connection_from_before_the_end_is_not_served_after_it(network: Network) -> None:
+    """The handshake of TLS is completed only after the node has ended."""
+    node = network.node("node-01")
+    host, _, port = node.url.removeprefix("https://").partition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((host, int(port)), timeout=10) as plain:
+        node.stop()
+        try:
+            with context.wrap_socket(plain) as connection:
+                body = b'{"method": "info", "params": {}}'
+                head = f"POST /storage_rpc/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+                answer = connection.recv(100)
+        except OSError:
+            answer = b""
+    assert answer == b""
 
 
 def test_a_paused_node_can_be_stopped_and_started(network: Network, store: Store, held: Held) -> None:

@@ -75,6 +75,7 @@ class HostedNode:
         self._omq_listener = omq
         self._answering = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._life = _Life()
         self._service: StorageNode | None = None
         self._parts: NodeParts | None = None
         self._clock = SkewedClock(Clock())
@@ -233,7 +234,8 @@ class HostedNode:
     async def _listen(self, listener: socket.socket, omq: socket.socket | None) -> None:
         parts = self._equipped
         application = self.service.application()
-        application.middlewares.insert(0, _held_back_by(self._answering))
+        life = self._life = _Life()
+        application.middlewares.insert(0, _held_back_by(self._answering, life))
         try:
             self._runner = await serve(application, listener, self._tls)
         except BaseException:
@@ -253,6 +255,7 @@ class HostedNode:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        self._life.is_over = True
         self._equipped.peers.unregister(self.ed25519_hex)
         self._answering.set()
         await self._equipped.omq.stop_node(self.service)
@@ -273,13 +276,27 @@ class HostedNode:
             raise EngineError("start", self.spec.name, f"{address} cannot be bound again: {error}") from error
 
 
-def _held_back_by(answering: asyncio.Event) -> Middleware:
-    """Make a middleware that holds every request back while a node is paused."""
+@dataclass(slots=True)
+class _Life:
+    """The time from one start of a node to its end."""
+
+    is_over: bool = False
+
+
+def _held_back_by(answering: asyncio.Event, life: _Life) -> Middleware:
+    """Make a middleware that holds every request back while a node is paused, and drops it after its end.
+
+    A connection that was accepted before the end, but was still in its TLS handshake, comes to life after it.
+    """
 
     @web.middleware
     async def hold_back(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not answering.is_set():
             await answering.wait()
+        if life.is_over:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the node has ended")
         return await handler(request)
 
     return hold_back
