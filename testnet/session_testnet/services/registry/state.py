@@ -64,7 +64,7 @@ class RegistryState:
         self,
         *,
         seed: str = "0",
-        height: int = 1000,
+        height: int = 2_000_000,
         hardfork: tuple[int, int] = (21, 2),
         explicit_swarms: bool = False,
     ) -> None:
