@@ -16,6 +16,7 @@ from session_testnet.faults import FaultBook, FaultRule
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
 from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
+from session_testnet.onion_paths import join_paths
 from session_testnet.readiness import wait_until_ready
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
@@ -154,6 +155,11 @@ class Network:
             # Hex text: a swarm id exceeds what JSON numbers keep exactly (network §3.1).
             "swarm_id": f"{info.swarm_id:x}",
         }
+
+    def onion_paths(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the paths that onion requests took, as far as the trace reaches after ``since``."""
+        names = {info.ed25519_pk: info.name for info in self.engine.registry.snapshot().nodes}
+        return [path.as_dict() for path in join_paths(self.trace.events(since), names)]
 
     def node_names(self) -> list[str]:
         """Return the names of all storage nodes: those of the topology in its order, then who has joined."""

@@ -180,6 +180,11 @@ async def _trace(network: Network, params: Params) -> Any:
     )
 
 
+async def _trace_paths(network: Network, params: Params) -> Any:
+    await network.engine.collect()
+    return network.onion_paths(since=_integer(params, "since", 0))
+
+
 async def _trace_last(network: Network, _params: Params) -> Any:
     await network.engine.collect()
     return network.trace.last_seq
@@ -229,6 +234,7 @@ COMMANDS: Mapping[str, Command] = {
     "faults.list": _faults_list,
     "faults.clear": _faults_clear,
     "trace": _trace,
+    "trace.paths": _trace_paths,
     "trace.last": _trace_last,
     "logs": _logs,
     "storage.rpc": _storage_rpc,

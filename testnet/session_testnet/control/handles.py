@@ -239,6 +239,11 @@ class TraceHandle:
         """Act through ``network``."""
         self._network = network
 
+    def paths(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the paths that onion requests took (:class:`~session_testnet.onion_paths.OnionPath`)."""
+        paths: list[dict[str, Any]] = self._network.command("trace.paths", since=since)
+        return paths
+
     def last_seq(self) -> int:
         """Return the number of the newest event: events after it are news."""
         return int(self._network.command("trace.last"))
