@@ -11,6 +11,7 @@ PNG_PIXELS: Final = 512
 """How wide a picture is at least (open-group-server §19)."""
 QUIET_MODULES: Final = 4
 """The white margin that readers need, in modules."""
+_SVG_MODULE_PIXELS: Final = 5
 
 
 def qr_code(join_url: str) -> segno.QRCode:
@@ -31,8 +32,12 @@ def invitation_png(join_url: str) -> bytes:
 @functools.lru_cache(maxsize=64)
 def invitation_svg(join_url: str) -> Markup:
     """Draw a join URL as an SVG element; it holds shapes only, nothing of the text."""
+    code = qr_code(join_url)
     # White under black also on a dark page: many readers do not take an inverted code.
-    drawing = qr_code(join_url).svg_inline(
+    drawing = code.svg_inline(
         border=QUIET_MODULES, dark="#000", light="#fff", svgclass="qr", lineclass=None, omitsize=True
     )
-    return Markup(drawing)  # noqa: S704 - drawn here, from numbers
+    # A whole number of pixels for each module, where the screen is wide enough, keeps the edges sharp.
+    pixels = _SVG_MODULE_PIXELS * code.symbol_size(border=QUIET_MODULES)[0]
+    sized = drawing.replace("<svg ", f'<svg width="{pixels}" height="{pixels}" ', 1)
+    return Markup(sized)  # noqa: S704 - drawn here, from numbers

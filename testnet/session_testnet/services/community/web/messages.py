@@ -132,7 +132,7 @@ class Conversation:
         session_id = message["session_id"]
         words = content.get("body", "") if content.get("kind") == "text" else ""
         attachments = content.get("attachments", ())[:_MAX_ATTACHMENTS]
-        previews = content.get("previews", ())[:_MAX_ATTACHMENTS]
+        previews = content.get("preview", ())[:_MAX_ATTACHMENTS]
         return MessageView(
             id=message["id"],
             author=Author(
@@ -179,7 +179,7 @@ def _note(content: Json, size: int) -> str:
     if kind == "community_invitation":
         return f"Invites to the community {visible_line(content['name'])}: {visible_line(content['url'])}"
     if kind == "text":
-        has_content = any(content.get(part) for part in ("body", "attachments", "quote", "previews"))
+        has_content = any(content.get(part) for part in ("body", "attachments", "quote", "preview"))
         return "" if has_content else "An empty message."
     return _KINDS.get(kind, f"A message of the kind “{kind.replace('_', ' ')}”, which rooms do not use.")
 
