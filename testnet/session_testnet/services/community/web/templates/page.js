@@ -130,7 +130,7 @@
     } catch {
       failures += 1;
       wait = Math.min(PERIOD_MS * 2 ** failures, LONGEST_PERIOD_MS);
-      say("No connection, trying again", "off");
+      say(`No connection, trying again in ${wait / 1000} s`, "off");
     } finally {
       isAsking = false;
       schedule(wait);
