@@ -19,7 +19,7 @@ env: ## build the virtual environment from the lock file
 conform: env ## judge session-python from PyPI and our reference on a local testnet
 	@$(BIN)/session-harness conform --testee reference --testee session_python
 
-test: env check ## every check and test that needs no containers
+test: env check ## every check and test that needs no containers and no browser
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-docker: env ## tests that need containers or a browser (apt install chromium)

@@ -242,6 +242,9 @@ class TestMessages:
         assert (found.message_id, found.text, found.author) == (5, "one two", "15abab…abab")
         alone = Conversation({}, [answer]).view(answer).quote
         assert (alone.message_id, alone.text) == (0, "")
+
+        named = {"kind": "text", "body": "one", "timestamp_ms": 77, "profile": {"display_name": "Alice"}}
+        assert Conversation({}, [message(named, id=5), answer]).view(answer).quote.author == "Alice"
         # Another author's message of the same moment is another message.
         stranger = {**first, "session_id": "15" + "cd" * 32}
         assert Conversation({}, [stranger, answer]).view(answer).quote.message_id == 0

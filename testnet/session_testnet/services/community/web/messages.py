@@ -1,5 +1,6 @@
 """Turn Message objects into what the page shows of them."""
 
+import zlib
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Author:
     @property
     def colour(self) -> int:
         """Return one of the page's colours, always the same for an id."""
-        return sum(self.id.encode()) % _COLOURS
+        return zlib.crc32(self.id.encode()) % _COLOURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +119,23 @@ class Conversation:
         self._roles = dict.fromkeys(room.get("moderators", ()), "moderator")
         self._roles |= dict.fromkeys(room.get("admins", ()), "admin")
         self._decoded: dict[int, Json] = {}
-        self._by_quote: dict[tuple[int, str], tuple[int, str]] = {}
+        # What a quote says of a message, and the message.
+        self._quotable: dict[tuple[int, str], Json] = {}
         for message in at_hand:
             content = self._content(message)
-            if content.get("kind") == "text" and "timestamp_ms" in content:
-                key = (content["timestamp_ms"], message["session_id"])
-                self._by_quote[key] = (message["id"], content.get("body", ""))
+            if content["kind"] == "text" and "timestamp_ms" in content:
+                self._quotable[content["timestamp_ms"], message["session_id"]] = message
 
     def view(self, message: Json) -> MessageView:
         """Return what to show of a message that is not deleted."""
         content = self._content(message)
         data, signature = b64decode(message["data"]), b64decode(message.get("signature", ""))
-        session_id = message["session_id"]
-        words = content.get("body", "") if content.get("kind") == "text" else ""
+        words = content.get("body", "") if content["kind"] == "text" else ""
         attachments = content.get("attachments", ())[:_MAX_ATTACHMENTS]
         previews = content.get("preview", ())[:_MAX_ATTACHMENTS]
         return MessageView(
             id=message["id"],
-            author=Author(
-                session_id,
-                visible_line(content.get("profile", {}).get("display_name", "")),
-                self._roles.get(session_id, ""),
-            ),
+            author=self._author(message),
             posted=Moment.at(message["posted"]),
             edited=Moment.at(message["edited"]) if "edited" in message else None,
             body=pieces(visible_text(words)),
@@ -151,7 +147,7 @@ class Conversation:
                 for preview in previews
             ],
             reactions=_reactions(message.get("reactions", {})),
-            is_signed=verify_community_message(session_id, data, signature),
+            is_signed=verify_community_message(message["session_id"], data, signature),
         )
 
     def _content(self, message: Json) -> Json:
@@ -167,9 +163,17 @@ class Conversation:
     def _quote(self, quote: Json | None) -> Quote | None:
         if quote is None:
             return None
-        message_id, words = self._by_quote.get((quote["timestamp_ms"], quote["author"]), (0, ""))
-        author = visible_line(quote["author"])
-        return Quote(short_id(author), message_id, visible_line(words, _QUOTED_LETTERS))
+        quoted = self._quotable.get((quote["timestamp_ms"], quote["author"]))
+        if quoted is None:
+            return Quote(short_id(visible_line(quote["author"])), 0, "")
+        words = visible_line(self._content(quoted).get("body", ""), _QUOTED_LETTERS)
+        author = self._author(quoted)
+        return Quote(author.name or author.short_id, quoted["id"], words)
+
+    def _author(self, message: Json) -> Author:
+        session_id, profile = message["session_id"], self._content(message).get("profile", {})
+        name = visible_line(profile.get("display_name", ""))
+        return Author(session_id, name, self._roles.get(session_id, ""))
 
 
 def _note(content: Json, size: int) -> str:
