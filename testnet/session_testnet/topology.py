@@ -41,6 +41,9 @@ FileIdMode = Literal["numeric", "hash"]
 
 FILE_ID_MODES: tuple[FileIdMode, ...] = ("numeric", "hash")
 
+# Logs, traces and data directories tell services and nodes apart by their names.
+SERVICE_NAMES = frozenset({"registry", "community", "files", "push", "gateway", "control"})
+
 MIN_NODES = 1
 MAX_NODES = 2000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -65,6 +68,10 @@ class NodeSpec:
 
     def __post_init__(self) -> None:
         _check_name("node", self.name)
+        if self.name in SERVICE_NAMES:
+            raise TopologyError(
+                f"a node cannot be named {self.name}", "a service of the network has that name already"
+            )
         if len(self.seed) != 32:
             raise TopologyError(
                 f"the seed of node {self.name} has {len(self.seed)} bytes", "a seed has 32 bytes"

@@ -53,6 +53,13 @@ class Trace:
         event: dict[str, Any] = {"seq": 0, "t_ms": self._clock.now_ms(), "kind": kind, "node": node}
         for name, value in fields.items():
             event[name] = value if type(value) in _PLAIN_TYPES else _plain(value)
+        return self._add(event)
+
+    def adopt(self, event: Mapping[str, Any]) -> int:
+        """Add an event of another trace, with the time it has there; return its number here."""
+        return self._add(dict(event))
+
+    def _add(self, event: dict[str, Any]) -> int:
         with self._lock:
             self._seq += 1
             event["seq"] = number = self._seq

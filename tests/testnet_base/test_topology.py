@@ -236,6 +236,7 @@ class TestFiles:
             ("node = 3", "node", "[[node]]"),
             ("nodes = 2\n[[node]]\nname = 'a'", "nodes", "cannot be combined"),
             ("[[node]]\nseed = 'x'", "node[0].name", "no name for a node"),
+            ("[[node]]\nname = 'files'", "node[0]", "a node cannot be named files"),
             ("[[node]]\nname = 'a'\n[[node]]\nname = 'b'\nseed = 'x'", "node[1].seed", "64 hex digits"),
             ("[[node]]\nname = 'a'\nswarm = 1", "node[0].swarm", "did you mean 'swarm_id'?"),
             ("[[node]]\nname = 'a'\nswarm_id = -1", "node[0].swarm_id", "16 hex digits"),

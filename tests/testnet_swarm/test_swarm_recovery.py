@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from session_protocol.accounts import Account
 from session_testnet import AttachedNetworkHandle
 from session_testnet.control.errors import ControlError
+from session_testnet.services.sqlite_file import DatabaseRefused
 
 Clients = Any
 DAY_MS = 86_400_000
@@ -149,3 +151,55 @@ def test_accounts_go_where_the_swarms_of_the_next_start_are(
     assert set(after.swarm(bob)) == {"node-02", "node-04"}
     for name in after.swarm(bob):
         assert after.held(name, bob) == [stored, late]
+
+
+def test_who_has_joined_left_or_rests_is_so_after_a_restart(
+    open_network: Callable[..., Clients], alice: Account, tmp_path: Path
+) -> None:
+    before = open_network(3, swarms=None, data_dir=tmp_path)
+    joined = before.network.add_node().name
+    before.network.remove_node("node-02")
+    before.network.node("node-03").decommission()
+    stored = before.store(joined, alice, "x")
+    listed = {node.name: node.status()["pubkey_ed25519"] for node in before.network.nodes}
+    swarm = before.swarm(alice)
+    before.network.close()
+
+    after = open_network(3, swarms=None, data_dir=tmp_path)
+    assert {node.name: node.status()["pubkey_ed25519"] for node in after.network.nodes} == listed
+    assert set(listed) == {"node-01", "node-03", joined}
+    assert after.swarm(alice) == swarm
+    assert set(swarm) == {"node-01", joined}
+    assert [after.held(name, alice) for name in swarm] == [[stored]] * 2
+    after.network.node("node-03").recommission()
+    assert "node-03" in after.swarm(alice)
+    assert after.held("node-03", alice) == [stored]
+
+
+def test_a_swarm_of_joined_nodes_keeps_its_messages_over_a_restart(
+    open_network: Callable[..., Clients], alice: Account, bob: Account, tmp_path: Path
+) -> None:
+    """All of Bob's first nodes leave; the messages live on nodes that no topology names."""
+    before = open_network(2, swarms=2, data_dir=tmp_path)
+    stored = before.store("node-02", bob, "x")
+    joined = before.network.add_node(swarm_id=f"{2**63:x}").name
+    before.network.remove_node("node-02")
+    assert before.swarm(bob) == [joined]
+    before.network.close()
+
+    after = open_network(2, swarms=2, data_dir=tmp_path)
+    assert after.network.settle() == 0
+    assert after.swarm(bob) == [joined]
+    assert after.held(joined, bob) == [stored]
+    assert after.swarm(alice) == ["node-01"]
+
+
+def test_another_registrys_file_is_refused_and_left_alone(
+    open_network: Callable[..., Clients], tmp_path: Path
+) -> None:
+    chain = tmp_path / "registry" / "chain.sqlite"
+    chain.parent.mkdir()
+    chain.write_bytes(b"somebody's notes")
+    with pytest.raises(DatabaseRefused, match=re.escape(str(chain))):
+        open_network(2, data_dir=tmp_path)
+    assert chain.read_bytes() == b"somebody's notes"

@@ -12,7 +12,7 @@ from session_testnet.control.errors import ControlError
 from session_testnet.network import Network
 from session_testnet.services.responses import json_response
 
-NODE_VERBS = ("start", "stop", "restart", "pause", "resume")
+NODE_VERBS = ("start", "stop", "kill", "restart", "pause", "resume")
 
 
 class ControlServer:

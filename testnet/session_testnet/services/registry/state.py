@@ -1,6 +1,6 @@
 """The registry's model of the network: blocks, nodes, swarms and names, without any transport."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from session_protocol import ons
@@ -39,6 +39,18 @@ class NameRecord:
 
     encrypted_value: bytes
     nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryImage:
+    """All that a registry knows, as one value: what a copy of it elsewhere needs; see RegistryState."""
+
+    seed: str
+    hardfork: tuple[int, int]
+    height: int
+    explicit_swarms: bool
+    records: tuple[NodeRecord, ...]
+    names: tuple[tuple[bytes, NameRecord], ...]
 
 
 class RegistryState:
@@ -101,6 +113,32 @@ class RegistryState:
             )
             state._records[spec.name] = NodeRecord(info, registration_height=1, state_height=1)
         return state
+
+    def restore(self, records: Iterable[NodeRecord], *, height: int, explicit_swarms: bool) -> None:
+        """Take up a chain where it was left; nobody is told, because nobody knows another state yet."""
+        self._records = {record.info.name: record for record in records}
+        self._height = height
+        self.explicit_swarms = explicit_swarms
+        self._snapshot = None
+
+    @classmethod
+    def of_image(cls, image: RegistryImage) -> "RegistryState":
+        """Make a copy of another registry."""
+        state = cls(seed=image.seed, hardfork=image.hardfork)
+        state.restore(image.records, height=image.height, explicit_swarms=image.explicit_swarms)
+        state._names = dict(image.names)
+        return state
+
+    def image(self) -> RegistryImage:
+        """Return all that this registry knows."""
+        return RegistryImage(
+            seed=self.seed,
+            hardfork=self.hardfork,
+            height=self._height,
+            explicit_swarms=self.explicit_swarms,
+            records=self.records,
+            names=tuple(self._names.items()),
+        )
 
     @property
     def height(self) -> int:
