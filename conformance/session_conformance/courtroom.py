@@ -42,7 +42,7 @@ class Courtroom:
         # On a network of somebody else, mailboxes keep what earlier runs have left there.
         self._nonce = secrets.token_hex(8) if options.state else ""
         self.interruption = Interruption()
-        self.interruption.on_signal = self._abandon
+        self.interruption.on_signal = self.abandon
 
     def begin_attempt(self, testee: str, check: str, attempt: int) -> int:
         """Make sure that an attempt finds no traces of another one, and return the seed of its accounts.
@@ -167,9 +167,9 @@ class Courtroom:
                 case "stopped":
                     node.start()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Kill the testees' processes, so that nobody waits for an answer, and none outlives the run."""
-        for opened in (*self._testees.values(), *([self._peer] if self._peer is not None else [])):
+        for opened in (*tuple(self._testees.values()), *([self._peer] if self._peer is not None else [])):
             opened.abandon()
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from session_harness.cli.root import run
+from session_harness.serving import end_network
 
 STATE_KEYS = {
     "schema", "name", "engine", "seed", "pid", "registry", "nodes", "community", "files", "gateway",
@@ -288,6 +289,14 @@ def test_down_ends_a_network_in_the_foreground(cli: Any, process: Any) -> None:
     _out, err = child.communicate(timeout=30)
     assert (child.returncode, err) == (0, "testnet 'default' ended (as asked)\n")
     assert not (cli.folder / "here.json").exists()
+
+
+def test_a_network_that_has_ended_leaves_no_process(cli: Any, process: Any) -> None:
+    child = process("up", "--nodes", "4", "--json", "--state", "here.json")
+    assert child.stdout is not None
+    assert child.stdout.readline()
+    assert end_network(cli.folder / "here.json") == "testnet 'default' has ended"
+    assert child.poll() == 0, "the process of the network goes on"
 
 
 def test_what_keeps_a_detached_network_from_starting_is_said(cli: Any) -> None:
