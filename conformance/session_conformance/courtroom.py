@@ -81,10 +81,10 @@ class Courtroom:
     def peer(self) -> GuardedTestee:
         """Return the peer, an instance of its own also where it is the testee's own implementation."""
         if self._peer is None:
-            self._peer = self._open(self.peer_spec, self.peer_key)
+            self._peer = self._open(self.peer_spec, self.peer_key, participant=self.peer_key)
         return self._peer
 
-    def _open(self, spec: TesteeSpec, key: str) -> GuardedTestee:
+    def _open(self, spec: TesteeSpec, key: str, *, participant: str = "") -> GuardedTestee:
         if key in self._unavailable:
             raise self._unavailable[key]
         try:
@@ -99,6 +99,7 @@ class Courtroom:
                     harness=harness_name(),
                 ),
                 self.interruption,
+                participant=participant,
             )
             opened.hello  # noqa: B018  # reading it starts the testee
         except TesteeError as error:

@@ -10,7 +10,6 @@ import pytest
 from session_conformance.contract.errors import Rejected, TesteeError, Unsupported
 from session_conformance.guard import CheckEnded
 from session_conformance.verdicts import CONTRADICTIONS, SEVERITY, Level, Reason, Verdict, contradiction
-from session_protocol.errors import ProtocolError
 
 MESSAGE_CHARACTERS: Final = 2_000
 
@@ -23,6 +22,16 @@ class TestnetFailed(Exception):
     """Report that the network of the suites did not start."""
 
     __test__ = False
+
+
+class TestnetErred(Exception):
+    """Report that the network of the suites did what no testee can be blamed for."""
+
+    __test__ = False
+
+
+class TooFewNodes(Exception):
+    """Report that a check, or a client, needs a larger network than there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +59,20 @@ def judge(error: BaseException | None, *, level: Level, declared: Collection[str
             return PASSED
         case CheckEnded():
             return judge(error.error, level=level, declared=declared)
+        case TesteeError() if error.participant:
+            return Outcome(Verdict.ERRORED, f"{error.participant} erred: {_sentence(error)}", Reason.PEER)
         case pytest.skip.Exception():
             return Outcome(Verdict.UNSUPPORTED, _sentence(error))
         case TestnetFailed():
             return Outcome(Verdict.NOT_RUN, _sentence(error), Reason.TESTNET)
+        case TooFewNodes():
+            return Outcome(Verdict.NOT_RUN, _sentence(error), Reason.NODES)
         case Unsupported() if error.op not in declared:
             return Outcome(Verdict.UNSUPPORTED, _sentence(error))
         case Unsupported():
             return Outcome(contradiction(level), f"{_sentence(error)} (but hello declared {error.op})")
         case AssertionError() | Rejected() | pytest.fail.Exception():
             return Outcome(contradiction(level), _sentence(error))
-        case ProtocolError():
-            # Our own reader refuses what the testee made: nobody else could read it either.
-            return Outcome(contradiction(level), f"what the testee made cannot be read: {_sentence(error)}")
         case BaseExceptionGroup() if _is_inconsistency(error):
             return Outcome(Verdict.FLAKY, f"one input, several answers: {_sentence(error)}")
         case BaseExceptionGroup():
@@ -92,8 +102,11 @@ def heaviest(outcomes: Iterable[Outcome]) -> Outcome:
 def after_retry(first: Outcome, second: Outcome) -> Outcome:
     """Return what two attempts with the same seed say together: bad, then good, is flaky.
 
-    Of two bad ones the heavier counts, of equals the second.
+    Of two bad ones the heavier counts, of equals the second. An error of the peer says nothing about the
+    testee, and so does not make it flaky.
     """
+    if first.reason is Reason.PEER and second.verdict is Verdict.PASSED:
+        return second
     if second.verdict in RETRIED | {Verdict.FLAKY}:
         return heaviest((second, first))
     if second.verdict is Verdict.PASSED:

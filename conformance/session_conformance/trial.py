@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
@@ -86,6 +86,8 @@ def obstacle(planned: Planned, courtroom: Courtroom) -> Outcome | None:
     )
     if found is None and planned.needs_peer:
         found = _readiness(courtroom.peer_key, courtroom.peer, declaration.missing_of_peer, courtroom)
+        if found is not None and found.verdict is not Verdict.UNSUPPORTED:
+            found = replace(found, reason=Reason.PEER)
     return found
 
 
@@ -116,7 +118,9 @@ def _attempt(
         for participant in testees.values():
             participant.begin()
     except TesteeError as error:
-        return Trial(Outcome(Verdict.ERRORED, str(error)), attempts=1)
+        return Trial(
+            judge(error, level=planned.level, declared=testees[planned.spec.name].hello.operations), attempts=1
+        )
     seed = courtroom.begin_attempt(planned.spec.name, planned.info.id, number)
     context = CaseContext(planned.info.id, planned.spec.name, seed)
     item.stash[CASE] = context
