@@ -119,7 +119,8 @@ def _attempt(
             participant.begin()
     except TesteeError as error:
         return Trial(
-            judge(error, level=planned.level, declared=testees[planned.spec.name].hello.operations), attempts=1
+            judge(error, level=planned.level, declared=testees[planned.spec.name].hello.operations),
+            attempts=1,
         )
     seed = courtroom.begin_attempt(planned.spec.name, planned.info.id, number)
     context = CaseContext(planned.info.id, planned.spec.name, seed)

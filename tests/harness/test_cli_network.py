@@ -15,7 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -308,7 +308,7 @@ def test_a_network_has_ended_when_its_process_has(tmp_path: Path, monkeypatch: p
         def __init__(self, state: dict[str, Any]) -> None:
             assert state["pid"] == child.pid
 
-        def __enter__(self) -> "Handle":
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None: ...
@@ -318,7 +318,7 @@ def test_a_network_has_ended_when_its_process_has(tmp_path: Path, monkeypatch: p
             stdin.close()
 
     monkeypatch.setattr("session_testnet.AttachedNetworkHandle", Handle)
-    state = dict.fromkeys(state_schema()["required"], {})
+    state: dict[str, Any] = dict.fromkeys(state_schema()["required"])
     path.write_text(json.dumps({**state, "schema": 1, "name": "mine", "pid": child.pid}))
     with child, child.stdout:
         assert end_network(path) == "testnet 'mine' has ended"

@@ -57,7 +57,7 @@ class Testee(ABC):
     __test__ = False  # pytest takes the name for that of a test class
 
     participant = ""
-    """What to call it in a verdict on somebody else, such as "the peer reference"; empty for who is judged."""
+    """What a verdict on somebody else calls it, such as "the peer reference"; empty for who is judged."""
 
     def __init__(self, name: str, *, seed: int, deadlines: Deadlines, harness: str) -> None:
         self.name = name
