@@ -11,8 +11,8 @@ from session_conformance.contract.errors import TesteeError
 from session_conformance.contract.specs import TesteeSpec, open_testee, parse_testee_spec
 from session_conformance.guard import GuardedTestee
 from session_conformance.interruption import Interruption
-from session_conformance.judging import TestnetFailed
 from session_conformance.options import JudgeOptions, case_seed
+from session_conformance.testnet_errors import TestnetFailed
 
 if TYPE_CHECKING:
     from session_testnet import NetworkHandle

@@ -1,4 +1,4 @@
-"""The fixtures of the suites: ``testee``, ``peer``, ``network`` and ``case``."""
+"""The fixtures of the suites: ``testee``, ``peer``, ``network``, ``access`` and ``case``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from session_conformance.actors import NetworkAccess
     from session_conformance.contract.specs import TesteeSpec
     from session_conformance.contract.testee import Testee
     from session_conformance.courtroom import Courtroom
@@ -66,6 +67,14 @@ def network(request: pytest.FixtureRequest) -> "Iterator[NetworkHandle]":
     """Give the network; what a check does to nodes, faults and clock is undone after it."""
     with _courtroom(request).network_for_a_check() as handle:
         yield handle
+
+
+@pytest.fixture
+def access(network: "NetworkHandle") -> "NetworkAccess":
+    """Give what a client must know of the network."""
+    from session_conformance.actors import NetworkAccess
+
+    return NetworkAccess(network.state)
 
 
 @pytest.fixture

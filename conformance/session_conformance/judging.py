@@ -9,6 +9,7 @@ import pytest
 
 from session_conformance.contract.errors import Rejected, TesteeError, Unsupported
 from session_conformance.guard import CheckEnded
+from session_conformance.testnet_errors import TestnetFailed, TooFewNodes
 from session_conformance.verdicts import CONTRADICTIONS, SEVERITY, Level, Reason, Verdict, contradiction
 
 MESSAGE_CHARACTERS: Final = 2_000
@@ -16,22 +17,6 @@ MESSAGE_CHARACTERS: Final = 2_000
 # What differs from run to run, and advice for people who run pytest themselves.
 _ADDRESSES: Final = re.compile(r" at 0x[0-9a-f]+(?=>)")
 _PYTEST_ADVICE: Final = re.compile(r"\n *Use -v to get more diff")
-
-
-class TestnetFailed(Exception):
-    """Report that the network of the suites did not start."""
-
-    __test__ = False
-
-
-class TestnetErred(Exception):
-    """Report that the network of the suites did what no testee can be blamed for."""
-
-    __test__ = False
-
-
-class TooFewNodes(Exception):
-    """Report that a check, or a client, needs a larger network than there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,9 @@ from session_conformance.contract import (
 from session_conformance.contract.inprocess import InProcessTestee
 from session_conformance.expectations import Divergence, Expectations
 from session_conformance.guard import RESTARTS_A_CHECK, CheckEnded, GuardedTestee
-from session_conformance.judging import (
-    Outcome,
-    TestnetErred,
-    TestnetFailed,
-    TooFewNodes,
-    after_retry,
-    heaviest,
-    judge,
-)
+from session_conformance.judging import Outcome, after_retry, heaviest, judge
 from session_conformance.ledger import Ledger, Part, combine
+from session_conformance.testnet_errors import TestnetErred, TestnetFailed, TooFewNodes
 from session_conformance.verdicts import CheckRecord, Level, Reason, Verdict
 from session_protocol.errors import DecryptFailed
 
