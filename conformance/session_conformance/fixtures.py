@@ -1,4 +1,4 @@
-"""The fixtures of the suites: ``testee``, ``peer``, ``network``, ``access`` and ``case``."""
+"""The fixtures of the suites: ``testee``, ``peer``, ``network``, ``access``, ``case`` and ``genuine``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,6 +6,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from session_conformance.genuine import Genuine
 
 if TYPE_CHECKING:
     from session_conformance.actors import NetworkAccess
@@ -23,13 +25,15 @@ class CaseContext:
     """Hold what is particular to one check on one testee.
 
     ``random`` is made from the case seed, which is the same for every testee and for a repetition, unless the
-    network is somebody else's: then every attempt has another. ``notes`` go into the evidence when the check
+    network is somebody else's: then every attempt has another. ``artefact_seed`` is the same also there.
+    ``notes`` go into the evidence when the check
     does not pass.
     """
 
     check: str
     testee: str
     seed: int
+    artefact_seed: int = 0
     notes: list[str] = field(default_factory=list)
     random: Random = field(init=False, repr=False)
 
@@ -83,3 +87,9 @@ def case(request: pytest.FixtureRequest) -> CaseContext:
     item: Any = request.node
     found = item.stash.get(CASE, None)
     return found if found is not None else CaseContext(check=item.name, testee="", seed=0)
+
+
+@pytest.fixture
+def genuine(case: CaseContext) -> Genuine:
+    """Give the maker of genuine artefacts, whose keys and nonces come from the seed of this check."""
+    return Genuine(case.artefact_seed)

@@ -16,6 +16,7 @@ MESSAGE_CHARACTERS: Final = 2_000
 
 # What differs from run to run, and advice for people who run pytest themselves.
 _ADDRESSES: Final = re.compile(r" at 0x[0-9a-f]+(?=>)")
+_FIXTURES: Final = ("testee=", "genuine=")
 _PYTEST_ADVICE: Final = re.compile(r"\n *Use -v to get more diff")
 
 
@@ -108,6 +109,6 @@ def _sentence(error: BaseException) -> str:
     text = str(message if message is not None else error).strip() or type(error).__name__
     # Hypothesis adds the example that failed as a note.
     notes = [line for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
-    text = "\n".join([text, *(line for line in notes if not line.lstrip().startswith("testee="))])
+    text = "\n".join([text, *(line for line in notes if not line.lstrip().startswith(_FIXTURES))])
     text = _PYTEST_ADVICE.sub("", _ADDRESSES.sub("", text)).rstrip()
     return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"

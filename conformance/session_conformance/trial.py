@@ -123,11 +123,12 @@ def _attempt(
             attempts=1,
         )
     seed = courtroom.begin_attempt(planned.spec.name, planned.info.id, number)
-    context = CaseContext(planned.info.id, planned.spec.name, seed)
+    fixed_seed = case_seed(courtroom.options.seed, planned.info.id)
+    context = CaseContext(planned.info.id, planned.spec.name, seed, artefact_seed=fixed_seed)
     item.stash[CASE] = context
     errors: list[tuple[str, BaseException]] = []
     item.stash[ERRORS] = errors
-    _fix_seed(item, case_seed(courtroom.options.seed, planned.info.id))
+    _fix_seed(item, fixed_seed)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     cause, outcome = _outcome(errors, planned, testees[planned.spec.name])
     evidence = None

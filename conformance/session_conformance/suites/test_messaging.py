@@ -9,11 +9,12 @@ from typing import Any
 from session_conformance.actors import ONION_NODES, Actor, NetworkAccess, from_sender, of_kind
 from session_conformance.checks import check
 from session_conformance.contract import Testee
+from session_conformance.genuine import Genuine
 from session_conformance.mailboxes import mailbox, uploaded_file
 from session_conformance.plugin import CaseContext
 from session_conformance.testnet_errors import TestnetErred, TooFewNodes
 from session_protocol import content as content_codec
-from session_protocol import envelope, messages, padding, sealing
+from session_protocol import padding
 from session_testnet import NetworkHandle
 
 SEND = ("client.create", "client.send")
@@ -139,7 +140,7 @@ def test_copies_sent_messages_to_itself(
 
 @check("MSG-04", ops=RECEIVE)
 def test_ignores_forged_copies(
-    testee: Testee, network: NetworkHandle, access: NetworkAccess, case: CaseContext
+    testee: Testee, network: NetworkHandle, access: NetworkAccess, case: CaseContext, genuine: Genuine
 ) -> None:
     """A stranger's message with a sync target must not pass for one that the owner wrote."""
     bob = Actor.join(testee, access, "bob", case.random)
@@ -152,12 +153,12 @@ def test_ignores_forged_copies(
         "sync_target": stranger.account_id,
     }
     plain = padding.pad(content_codec.build_content(forged))
-    ciphertext = sealing.seal(stranger.account, bob.account.x25519_pk, plain)
-    store_as_stranger(network, bob, envelope.wrap_envelope(ciphertext, now), now)
-    genuine = messages.encode_1o1(
+    ciphertext = genuine.seal(stranger.account, bob.account.x25519_pk, plain)
+    store_as_stranger(network, bob, genuine.wrap_envelope(ciphertext, now), now)
+    credible = genuine.encode_1o1(
         stranger.account, bob.account_id, {"kind": "text", "body": "I did", "timestamp_ms": now + 1}, now + 1
     )
-    store_as_stranger(network, bob, genuine, now + 1)
+    store_as_stranger(network, bob, credible, now + 1)
     bob.wait_for(lambda message: message["content"].get("body") == "I did")
     bodies = [message["content"].get("body") for message in bob.received]
     assert "I never wrote this" not in bodies, "a forged copy of an own message was accepted"
@@ -165,14 +166,19 @@ def test_ignores_forged_copies(
 
 @check("MSG-05", ops=RECEIVE, peer_ops=SEND)
 def test_reads_on_after_unreadable_messages(
-    testee: Testee, peer: Testee, network: NetworkHandle, access: NetworkAccess, case: CaseContext
+    testee: Testee,
+    peer: Testee,
+    network: NetworkHandle,
+    access: NetworkAccess,
+    case: CaseContext,
+    genuine: Genuine,
 ) -> None:
     alice = Actor.join(peer, access, "alice", case.random)
     bob = Actor.join(testee, access, "bob", case.random)
     alice.send(bob, "before")
     now = network.clock.now_ms()
     noise = case.random.randbytes(200)
-    for number, data in enumerate((noise, envelope.wrap_envelope(noise, now), b"\x00\x02" + noise, b"\x08")):
+    for number, data in enumerate((noise, genuine.wrap_envelope(noise, now), b"\x00\x02" + noise, b"\x08")):
         store_as_stranger(network, bob, data, now + number)
     alice.send(bob, "after")
     bob.wait_for(from_sender(alice), count=2)
