@@ -81,7 +81,7 @@ class AttachmentUnpadded(ReferenceTestee):
     """Encrypt attachments at their exact size."""
 
     def attachment_encrypt_legacy(self, params: Params) -> dict[str, Any]:
-        made = attachments.encrypt_legacy(params.hex("data_hex"), pad=False)
+        made = attachments.encrypt_legacy(params.hex("data_hex"), random_bytes=self.random_bytes, pad=False)
         return {
             "blob_hex": made.blob,
             "key64": made.key,
