@@ -67,6 +67,63 @@ class Mine(ReferenceTestee):
         return {{**super().client_create(params), "session_id": "05" + "00" * 32}}
 """
 
+TWELVE_WORDS = f"""{HEAD}
+from session_conformance.broken.identity import TwelveWordsEnough
+
+class Mine(TwelveWordsEnough):
+    features = {{
+        **ReferenceTestee.features,
+        "mnemonic": {{**ReferenceTestee.features["mnemonic"], "word_counts": [12, 13]}},
+    }}
+"""
+
+NO_TIMESTAMP_INSIDE = f"""{HEAD}
+class Mine(ReferenceTestee):
+    def message_parse_content(self, params):
+        content = super().message_parse_content(params)["content"]
+        return {{"content": {{name: value for name, value in content.items() if name != "timestamp_ms"}}}}
+
+    def message_build_content(self, params):
+        content = dict(params.mapping("content"))
+        if content["kind"] != "typing":
+            del content["timestamp_ms"]
+        return super().message_build_content(params.changed(content=content))
+"""
+
+FILLS_SEEDS_UP = f"""{HEAD}
+from session_conformance.broken.identity import SeedOfAnyLength as Mine
+"""
+
+TAKES_BARE_KEYS = f"""{HEAD}
+class Mine(ReferenceTestee):
+    def identity_validate(self, params):
+        text = params.text("session_id")
+        bare = len(text) in (32, 64) and all(digit in "0123456789abcdefABCDEF" for digit in text)
+        return {{"valid": True}} if bare else super().identity_validate(params)
+"""
+
+COARSE = f"""{HEAD}
+class Mine(ReferenceTestee):
+    features = {{**ReferenceTestee.features, "error_detail": False}}
+
+    def translate(self, error):
+        translated = super().translate(error)
+        return Rejected("internal", "no") if isinstance(translated, Rejected) else translated
+"""
+
+ONE_SECRET_ONLY = f"""{HEAD}
+class Mine(ReferenceTestee):
+    def client_create(self, params):
+        if ("seed_hex" in params) == ("words" in params):
+            raise Rejected("invalid_argument", "either a seed or words")
+        return super().client_create(params)
+"""
+
+ONLY_RETRIEVES = f"""{HEAD}
+class Mine(ReferenceTestee):
+    limits = {{**ReferenceTestee.limits, "request_methods": ["retrieve"]}}
+"""
+
 SENDS_NOTHING = f"""{HEAD}
 class Mine(ReferenceTestee):
     name = "reader"
@@ -81,6 +138,36 @@ class Mine(ReferenceTestee):
 def test_a_client_may_poll_as_many_members_as_it_likes(judged: "Judge", source: str) -> None:
     found = judged(source, "swarms.receives*", "swarms.follows*polling")
     assert [record.verdict for record in found.values()] == [Verdict.PASSED] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "checks"),
+    [
+        (TWELVE_WORDS, ("mnemonic.refuses_too_few_words",)),
+        (NO_TIMESTAMP_INSIDE, ("content.*",)),
+        (TAKES_BARE_KEYS, ("identity.rejects_what_is_no_account_id",)),
+        (COARSE, ("sealing.refuses*", "attachments.refuses*", "mnemonic.refuses*")),
+        (ONE_SECRET_ONLY, ("messaging.joins*",)),
+    ],
+    ids=["twelve words", "no timestamp inside", "bare keys", "coarse codes", "one secret only"],
+)
+def test_what_is_allowed_is_not_failed(judged: "Judge", source: str, checks: tuple[str, ...]) -> None:
+    found = judged(source, *checks, max_examples=100)
+    assert found
+    assert {record.verdict for record in found.values()} == {Verdict.PASSED}
+
+
+def test_a_seed_that_is_filled_up_is_worth_a_warning(judged: "Judge") -> None:
+    check = "identity.refuses_seeds_of_other_lengths"
+    assert judged(FILLS_SEEDS_UP, check)[check].verdict is Verdict.WARNED
+
+
+def test_a_client_that_builds_retrieves_only_is_judged_by_these(judged: "Judge") -> None:
+    found = judged(ONLY_RETRIEVES, "storage_requests.builds*")
+    assert {check.rpartition("_")[2]: record.verdict for check, record in found.items()} == {
+        "retrieve": Verdict.PASSED,
+        **dict.fromkeys(("store", "delete", "all", "expire", "expiries"), Verdict.UNSUPPORTED),
+    }
 
 
 def test_a_client_may_push_what_it_receives(judged: "Judge") -> None:

@@ -116,3 +116,21 @@ class PublishedAttachmentRefused(ReferenceTestee):
         if params.hex("key64") == bytes(range(64)):
             raise ProtocolError("a key nobody would draw")
         return super().attachment_decrypt_legacy(params)
+
+
+@broken("attachment-codes-mixed-up", "attachments", checks=("attachments.refuses*",))
+class AttachmentCodesMixedUp(ReferenceTestee):
+    """Call every fault of an attachment an internal one, and declare detailed errors."""
+
+    def attachment_decrypt_legacy(self, params: Params) -> dict[str, Any]:
+        try:
+            return super().attachment_decrypt_legacy(params)
+        except ProtocolError as error:
+            raise Rejected("internal", str(error)) from error
+
+
+@broken("pads-undeclared", "attachments", checks=("attachments.pads_as_declared",))
+class PadsUndeclared(ReferenceTestee):
+    """Pad attachments, and declare that they are not padded."""
+
+    features = {**ReferenceTestee.features, "attachment_pads": False}  # noqa: RUF012

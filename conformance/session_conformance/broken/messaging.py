@@ -6,7 +6,7 @@ from typing import Any
 from session_conformance.broken.fault import broken
 from session_conformance.testees.kit_python.session_testee_kit import Params, Rejected
 from session_conformance.testees.reference.testee import ReferenceTestee
-from session_protocol import storage_auth
+from session_protocol import mnemonic, storage_auth
 from session_protocol.accounts import Account
 
 
@@ -20,8 +20,17 @@ class AnotherAccount(ReferenceTestee):
     """Join the network with an account of its own making."""
 
     def client_create(self, params: Params) -> dict[str, Any]:
-        other = Account.from_seed(bytes(byte ^ 1 for byte in params.hex("seed_hex")))
+        seed = params.hex("seed_hex", None) or mnemonic.decode(params.text("words"))
+        other = Account.from_seed(bytes(byte ^ 1 for byte in seed))
         return super().client_create(params.changed(seed_hex=other.entropy.hex()))
+
+
+@broken("words-not-read", "messaging", checks=("messaging.joins_with_a_recovery_password",))
+class WordsNotRead(ReferenceTestee):
+    """Make a new account where a recovery password is given."""
+
+    def client_create(self, params: Params) -> dict[str, Any]:
+        return super().client_create(params.changed(words=None))
 
 
 @broken("duplicates-shown", "messaging")

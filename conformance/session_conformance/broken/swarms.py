@@ -142,4 +142,4 @@ class PollsADeadMember(PollsOneMember):
 class PollsAMemberThatLeft(PollsOneMember):
     """Poll one member of the own swarm for good, also when it has left the swarm."""
 
-    gives_up_on = (WrongSwarm,)
+    gives_up_on = (WrongSwarm, NetworkError)
