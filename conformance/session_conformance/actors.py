@@ -47,7 +47,9 @@ class NetworkAccess:
 
     def admit(self, testee: Testee) -> None:
         """Raise TooFewNodes when the testee cannot live on this network; its ``limits`` may say how many."""
-        fewest = testee.hello.limits.get("min_nodes", ONION_NODES if self.uses_onion(testee) else 1)
+        fewest = testee.hello.limits.get("min_nodes")
+        if not isinstance(fewest, int):
+            fewest = ONION_NODES if self.uses_onion(testee) else 1
         if self.nodes_left < fewest:
             stopped = f", of which this check stops {self.nodes_down}" if self.nodes_down else ""
             raise TooFewNodes(
