@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from session_conformance.genuine import Genuine
-
 if TYPE_CHECKING:
     from session_conformance.actors import NetworkAccess
     from session_conformance.contract.specs import TesteeSpec
     from session_conformance.contract.testee import Testee
     from session_conformance.courtroom import Courtroom
+    from session_conformance.genuine import Genuine
     from session_testnet import NetworkHandle
 
 COURTROOM: "Final[pytest.StashKey[Courtroom]]" = pytest.StashKey()
@@ -90,6 +89,8 @@ def case(request: pytest.FixtureRequest) -> CaseContext:
 
 
 @pytest.fixture
-def genuine(case: CaseContext) -> Genuine:
+def genuine(case: CaseContext) -> "Genuine":
     """Give the maker of genuine artefacts, whose keys and nonces come from the seed of this check."""
+    from session_conformance.genuine import Genuine
+
     return Genuine(case.artefact_seed)
