@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -11,6 +12,7 @@ from session_conformance.contract.errors import Rejected
 from session_conformance.contract.messages import REJECTION_CODES, Hello, Result, shorten
 from session_conformance.contract.operations import MANDATORY, OPERATIONS, Tier, tier_of
 from session_conformance.contract.testee import Testee
+from session_protocol.errors import ProtocolError
 
 SUITES_PACKAGE: Final = "session_conformance.suites"
 _ATTRIBUTE: Final = "session_check"  # no leading underscore: hypothesis copies only such attributes
@@ -215,6 +217,15 @@ def refused(
         return refusal
     shown = shorten(repr(dict(result)))
     raise _failure(f"{op} accepted input that it must refuse and answered {shown}", params)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Read what a testee made with our own reader; when that refuses it, nobody else could read it either."""
+    try:
+        yield
+    except ProtocolError as error:
+        raise AssertionError(f"{what} cannot be read: {error}") from error
 
 
 def _failure(message: str, params: Mapping[str, Any]) -> AssertionError:

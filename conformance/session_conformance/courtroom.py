@@ -11,8 +11,8 @@ from session_conformance.contract.errors import TesteeError
 from session_conformance.contract.specs import TesteeSpec, open_testee, parse_testee_spec
 from session_conformance.guard import GuardedTestee
 from session_conformance.interruption import Interruption
-from session_conformance.judging import TestnetFailed
 from session_conformance.options import JudgeOptions, case_seed
+from session_conformance.testnet_errors import TestnetFailed
 
 if TYPE_CHECKING:
     from session_testnet import NetworkHandle
@@ -42,7 +42,7 @@ class Courtroom:
         # On a network of somebody else, mailboxes keep what earlier runs have left there.
         self._nonce = secrets.token_hex(8) if options.state else ""
         self.interruption = Interruption()
-        self.interruption.on_signal = self._abandon
+        self.interruption.on_signal = self.abandon
 
     def begin_attempt(self, testee: str, check: str, attempt: int) -> int:
         """Make sure that an attempt finds no traces of another one, and return the seed of its accounts.
@@ -81,10 +81,10 @@ class Courtroom:
     def peer(self) -> GuardedTestee:
         """Return the peer, an instance of its own also where it is the testee's own implementation."""
         if self._peer is None:
-            self._peer = self._open(self.peer_spec, self.peer_key)
+            self._peer = self._open(self.peer_spec, self.peer_key, participant=self.peer_key)
         return self._peer
 
-    def _open(self, spec: TesteeSpec, key: str) -> GuardedTestee:
+    def _open(self, spec: TesteeSpec, key: str, *, participant: str = "") -> GuardedTestee:
         if key in self._unavailable:
             raise self._unavailable[key]
         try:
@@ -99,6 +99,7 @@ class Courtroom:
                     harness=harness_name(),
                 ),
                 self.interruption,
+                participant=participant,
             )
             opened.hello  # noqa: B018  # reading it starts the testee
         except TesteeError as error:
@@ -167,9 +168,9 @@ class Courtroom:
                 case "stopped":
                     node.start()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Kill the testees' processes, so that nobody waits for an answer, and none outlives the run."""
-        for opened in (*self._testees.values(), *([self._peer] if self._peer is not None else [])):
+        for opened in (*tuple(self._testees.values()), *([self._peer] if self._peer is not None else [])):
             opened.abandon()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The fixtures of the suites: ``testee``, ``peer``, ``network`` and ``case``."""
+"""The fixtures of the suites: ``testee``, ``peer``, ``network``, ``access``, ``case`` and ``genuine``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from session_conformance.actors import NetworkAccess
     from session_conformance.contract.specs import TesteeSpec
     from session_conformance.contract.testee import Testee
     from session_conformance.courtroom import Courtroom
+    from session_conformance.genuine import Genuine
     from session_testnet import NetworkHandle
 
 COURTROOM: "Final[pytest.StashKey[Courtroom]]" = pytest.StashKey()
@@ -22,13 +24,15 @@ class CaseContext:
     """Hold what is particular to one check on one testee.
 
     ``random`` is made from the case seed, which is the same for every testee and for a repetition, unless the
-    network is somebody else's: then every attempt has another. ``notes`` go into the evidence when the check
+    network is somebody else's: then every attempt has another. ``artefact_seed`` is the same also there.
+    ``notes`` go into the evidence when the check
     does not pass.
     """
 
     check: str
     testee: str
     seed: int
+    artefact_seed: int = 0
     notes: list[str] = field(default_factory=list)
     random: Random = field(init=False, repr=False)
 
@@ -69,8 +73,24 @@ def network(request: pytest.FixtureRequest) -> "Iterator[NetworkHandle]":
 
 
 @pytest.fixture
+def access(network: "NetworkHandle") -> "NetworkAccess":
+    """Give what a client must know of the network."""
+    from session_conformance.actors import NetworkAccess
+
+    return NetworkAccess(network.state)
+
+
+@pytest.fixture
 def case(request: pytest.FixtureRequest) -> CaseContext:
     """Give the context of this check: its id, its seed, its random numbers."""
     item: Any = request.node
     found = item.stash.get(CASE, None)
     return found if found is not None else CaseContext(check=item.name, testee="", seed=0)
+
+
+@pytest.fixture
+def genuine(case: CaseContext) -> "Genuine":
+    """Give the maker of genuine artefacts, whose keys and nonces come from the seed of this check."""
+    from session_conformance.genuine import Genuine
+
+    return Genuine(case.artefact_seed)

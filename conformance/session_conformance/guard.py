@@ -36,8 +36,11 @@ class GuardedTestee(Testee):
     crash, or output that breaks the contract, is followed by a restart at the next call, a few times a check.
     """
 
-    def __init__(self, inner: Testee, interruption: Interruption | None = None) -> None:
+    def __init__(
+        self, inner: Testee, interruption: Interruption | None = None, *, participant: str = ""
+    ) -> None:
         super().__init__(inner.name, seed=inner.seed, deadlines=inner.deadlines, harness=inner.harness)
+        self.participant = participant
         self._inner = inner
         self._interruption = interruption or Interruption()
         self.transcript = inner.transcript
@@ -91,9 +94,11 @@ class GuardedTestee(Testee):
         self._prepare()
         self._used_network = self._used_network or op.startswith("client.")
         try:
-            return self._inner.call(op, account, deadline_s=deadline_s, **params)
+            result = self._inner.call(op, account, deadline_s=deadline_s, **params)
         except TesteeError as error:
             self._judge(error)
+        result.participant = self.participant
+        return result
 
     def call_many(
         self, calls: Sequence[Call], *, deadline_s: float | None = None
@@ -101,9 +106,12 @@ class GuardedTestee(Testee):
         """Carry out several operations (see ``Testee``); raise CheckEnded once the check is over."""
         self._prepare()
         try:
-            return self._inner.call_many(calls, deadline_s=deadline_s)
+            answers = self._inner.call_many(calls, deadline_s=deadline_s)
         except TesteeError as error:
             self._judge(error)
+        for answer in answers:
+            answer.participant = self.participant
+        return answers
 
     def _prepare(self) -> None:
         self._interruption.check()
@@ -116,6 +124,7 @@ class GuardedTestee(Testee):
                 self._end(error)
 
     def _judge(self, error: TesteeError) -> NoReturn:
+        error.participant = self.participant
         match error:
             case TesteeHung() | TesteeNotStarted():
                 self._end(error)
@@ -126,6 +135,7 @@ class GuardedTestee(Testee):
         raise error
 
     def _end(self, error: TesteeError) -> NoReturn:
+        error.participant = self.participant
         self._over = error
         raise CheckEnded(error) from error
 

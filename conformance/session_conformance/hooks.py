@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from session_conformance import requirements
+from session_conformance import lifeline, requirements
 from session_conformance.checks import SUITES_PACKAGE, CheckDeclarationError, CheckInfo, catalogue, describe
 from session_conformance.courtroom import Courtroom, harness_name
 from session_conformance.expectations import DivergenceKind, apply, matches_glob
@@ -86,6 +86,8 @@ class Judge:
         if self.worker or options.run_dir is None or self.config.option.collectonly:
             return
         self.courtroom.interruption.watch(session)
+        if options.lifeline is not None:
+            lifeline.watch(options.lifeline, self.courtroom.abandon)
         options.run_dir.mkdir(parents=True, exist_ok=True)
         self._writer = StreamWriter(options.run_dir / FILE_NAME)
         self._writer.header(

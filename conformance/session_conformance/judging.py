@@ -9,20 +9,15 @@ import pytest
 
 from session_conformance.contract.errors import Rejected, TesteeError, Unsupported
 from session_conformance.guard import CheckEnded
+from session_conformance.testnet_errors import TestnetFailed, TooFewNodes
 from session_conformance.verdicts import CONTRADICTIONS, SEVERITY, Level, Reason, Verdict, contradiction
-from session_protocol.errors import ProtocolError
 
 MESSAGE_CHARACTERS: Final = 2_000
 
 # What differs from run to run, and advice for people who run pytest themselves.
 _ADDRESSES: Final = re.compile(r" at 0x[0-9a-f]+(?=>)")
+_FIXTURES: Final = ("testee=", "genuine=")
 _PYTEST_ADVICE: Final = re.compile(r"\n *Use -v to get more diff")
-
-
-class TestnetFailed(Exception):
-    """Report that the network of the suites did not start."""
-
-    __test__ = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +45,20 @@ def judge(error: BaseException | None, *, level: Level, declared: Collection[str
             return PASSED
         case CheckEnded():
             return judge(error.error, level=level, declared=declared)
+        case TesteeError() if error.participant:
+            return Outcome(Verdict.ERRORED, f"{error.participant} erred: {_sentence(error)}", Reason.PEER)
         case pytest.skip.Exception():
             return Outcome(Verdict.UNSUPPORTED, _sentence(error))
         case TestnetFailed():
             return Outcome(Verdict.NOT_RUN, _sentence(error), Reason.TESTNET)
+        case TooFewNodes():
+            return Outcome(Verdict.NOT_RUN, _sentence(error), Reason.NODES)
         case Unsupported() if error.op not in declared:
             return Outcome(Verdict.UNSUPPORTED, _sentence(error))
         case Unsupported():
             return Outcome(contradiction(level), f"{_sentence(error)} (but hello declared {error.op})")
         case AssertionError() | Rejected() | pytest.fail.Exception():
             return Outcome(contradiction(level), _sentence(error))
-        case ProtocolError():
-            # Our own reader refuses what the testee made: nobody else could read it either.
-            return Outcome(contradiction(level), f"what the testee made cannot be read: {_sentence(error)}")
         case BaseExceptionGroup() if _is_inconsistency(error):
             return Outcome(Verdict.FLAKY, f"one input, several answers: {_sentence(error)}")
         case BaseExceptionGroup():
@@ -92,8 +88,11 @@ def heaviest(outcomes: Iterable[Outcome]) -> Outcome:
 def after_retry(first: Outcome, second: Outcome) -> Outcome:
     """Return what two attempts with the same seed say together: bad, then good, is flaky.
 
-    Of two bad ones the heavier counts, of equals the second.
+    Of two bad ones the heavier counts, of equals the second. An error of the peer says nothing about the
+    testee, and so does not make it flaky.
     """
+    if first.reason is Reason.PEER and second.verdict is Verdict.PASSED:
+        return second
     if second.verdict in RETRIED | {Verdict.FLAKY}:
         return heaviest((second, first))
     if second.verdict is Verdict.PASSED:
@@ -110,6 +109,6 @@ def _sentence(error: BaseException) -> str:
     text = str(message if message is not None else error).strip() or type(error).__name__
     # Hypothesis adds the example that failed as a note.
     notes = [line for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
-    text = "\n".join([text, *(line for line in notes if not line.lstrip().startswith("testee="))])
+    text = "\n".join([text, *(line for line in notes if not line.lstrip().startswith(_FIXTURES))])
     text = _PYTEST_ADVICE.sub("", _ADDRESSES.sub("", text)).rstrip()
     return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"

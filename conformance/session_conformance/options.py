@@ -37,6 +37,7 @@ class JudgeOptions:
     retries: int
     validate: bool
     deadline_s: float | None
+    lifeline: int | None = None
 
     @property
     def seed_number(self) -> int:
@@ -136,6 +137,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--session-validate", action="store_true", help="compare every message with the JSON Schemas")
     add("--session-deadline", type=float, metavar="S", help="seconds that any one call may take")
+    add("--session-lifeline", type=int, metavar="FD", help="a pipe at whose end the run ends")
 
 
 def read_options(config: pytest.Config) -> JudgeOptions:
@@ -172,6 +174,7 @@ def read_options(config: pytest.Config) -> JudgeOptions:
         retries=0 if given("--session-no-retry") else 1,
         validate=given("--session-validate"),
         deadline_s=given("--session-deadline"),
+        lifeline=given("--session-lifeline"),
     )
     try:
         for spec in options.testees:

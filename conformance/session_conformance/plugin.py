@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from session_conformance.fixtures import CaseContext, case, network, peer, testee
+from session_conformance.fixtures import CaseContext, access, case, genuine, network, peer, testee
 
-__all__ = ["CaseContext", "case", "network", "peer", "testee"]
+__all__ = ["CaseContext", "access", "case", "genuine", "network", "peer", "testee"]
 
 _PLUGIN_NAME: Final = "session-conformance-judge"
 

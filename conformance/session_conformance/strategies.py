@@ -44,6 +44,17 @@ prefix_like_accounts: st.SearchStrategy[Account] = st.sampled_from(PREFIX_LIKE_N
 )
 """Accounts whose X25519 key begins with 05, as if it were the prefix of an Account ID."""
 
+# Encodings of points of small order on Curve25519's twisted Edwards form: keys that vouch for nobody.
+SMALL_ORDER_KEYS = tuple(
+    bytes.fromhex(key)
+    for key in (
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+    )
+)
+
 account_ids: st.SearchStrategy[str] = accounts.map(lambda account: account.account_id)
 """Account IDs that somebody holds the keys of."""
 
@@ -90,9 +101,13 @@ def flip_bit(genuine: bytes, bit: int) -> bytes:
 
 
 def not_account_ids() -> st.SearchStrategy[str]:
-    """Make texts that no client may take for an Account ID: wrong length, alphabet or prefix."""
+    """Make texts that no client may take for an Account ID: wrong length, alphabet or prefix.
+
+    Some clients also take a key of 64 digits without its prefix, or one cut to 32: these are left out
+    (client-protocol §1.2).
+    """
     digits = st.text(string.hexdigits, max_size=80)
-    wrong_length = digits.map(lambda tail: "05" + tail).filter(lambda text: len(text) != 66)
+    wrong_length = digits.map(lambda tail: "05" + tail).filter(lambda text: len(text) not in (32, 64, 66))
     wrong_alphabet = st.tuples(st.integers(2, 65), st.sampled_from("ghxyz GZ-_\u0660é")).map(
         lambda change: ("05" + "a" * 64)[: change[0]] + change[1] + ("05" + "a" * 64)[change[0] + 1 :]
     )

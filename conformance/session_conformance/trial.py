@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
@@ -86,6 +86,8 @@ def obstacle(planned: Planned, courtroom: Courtroom) -> Outcome | None:
     )
     if found is None and planned.needs_peer:
         found = _readiness(courtroom.peer_key, courtroom.peer, declaration.missing_of_peer, courtroom)
+        if found is not None and found.verdict is not Verdict.UNSUPPORTED:
+            found = replace(found, reason=Reason.PEER)
     return found
 
 
@@ -116,13 +118,17 @@ def _attempt(
         for participant in testees.values():
             participant.begin()
     except TesteeError as error:
-        return Trial(Outcome(Verdict.ERRORED, str(error)), attempts=1)
+        return Trial(
+            judge(error, level=planned.level, declared=testees[planned.spec.name].hello.operations),
+            attempts=1,
+        )
     seed = courtroom.begin_attempt(planned.spec.name, planned.info.id, number)
-    context = CaseContext(planned.info.id, planned.spec.name, seed)
+    fixed_seed = case_seed(courtroom.options.seed, planned.info.id)
+    context = CaseContext(planned.info.id, planned.spec.name, seed, artefact_seed=fixed_seed)
     item.stash[CASE] = context
     errors: list[tuple[str, BaseException]] = []
     item.stash[ERRORS] = errors
-    _fix_seed(item, case_seed(courtroom.options.seed, planned.info.id))
+    _fix_seed(item, fixed_seed)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     cause, outcome = _outcome(errors, planned, testees[planned.spec.name])
     evidence = None

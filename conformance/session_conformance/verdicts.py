@@ -24,11 +24,13 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Say why a check was not run."""
+    """Say why a check was not run, or that it errored because of the peer."""
 
     NONE = ""
     REQUESTED = "requested"  # skipped by the person, or after --fail-fast
     TESTEE = "testee"  # the testee does not start
+    PEER = "peer"  # the peer does not start, or erred: nothing is said about the testee
+    NODES = "nodes"  # the network has too few nodes for this check
     TESTNET = "testnet"  # the network does not start
     INTERRUPTED = "interrupted"
 

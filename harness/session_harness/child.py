@@ -43,7 +43,7 @@ class Deadlines:
 
 
 def run_child(
-    command: Sequence[str],
+    command: Callable[[int], Sequence[str]],
     *,
     log: Path,
     environment: Mapping[str, str],
@@ -52,25 +52,34 @@ def run_child(
 ) -> ChildResult:
     """Run a command, its output in ``log``, until it ends.
 
+    ``command`` is made for a lifeline: the descriptor of a pipe that ends when this process does, however it
+    ends. A child that is to end then has to read it.
+
     ``listen`` is called ten times a second and says whether there was news; a child without news and without
     output for ``silence_s`` seconds is ended. SIGINT and SIGTERM are handed on as SIGINT; a second one, or
     ``grace_s`` seconds without effect, ends the child by force.
     """
-    with log.open("wb") as stream:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-        )
-    with _interruptions() as interruptions:
-        try:
-            return _follow(child, log, interruptions, listen, deadlines)
-        finally:
-            _end_by_force(child)
-            listen()
+    child_end, own_end = os.pipe()
+    try:
+        with log.open("wb") as stream:
+            child = subprocess.Popen(
+                command(child_end),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+                pass_fds=(child_end,),
+            )
+        with _interruptions() as interruptions:
+            try:
+                return _follow(child, log, interruptions, listen, deadlines)
+            finally:
+                _end_by_force(child)
+                listen()
+    finally:
+        os.close(child_end)
+        os.close(own_end)
 
 
 def _follow(

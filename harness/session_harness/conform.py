@@ -134,7 +134,11 @@ def conform(
     command = [sys.executable, "-P", "-m", "pytest", *_PYTEST, *options.pytest_arguments(directory)]
     with resources.as_file(resources.files("session_harness") / "conform_pytest.ini") as configuration:
         child = run_child(
-            [*command, "-c", str(configuration), "--rootdir", str(directory.path), "--pyargs", SUITES],
+            lambda lifeline: [
+                *command,
+                *("--session-lifeline", str(lifeline), "-c", str(configuration)),
+                *("--rootdir", str(directory.path), "--pyargs", SUITES),
+            ],
             log=directory.log,
             environment=child_environment(os.environ),
             listen=listen,

@@ -158,13 +158,17 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
             hint=f"end it by force with: kill {state['pid']}",
         ) from error
     end = time.monotonic() + deadline_s
-    while path.exists() and is_alive(state):
+    # The state file goes first, ports and data folder only with the process.
+    while is_alive(state) if state["pid"] != os.getpid() else path.exists():
         if time.monotonic() > end:
             raise HarnessError(
                 f"waited {deadline_s:g} s for the testnet {name!r} (process {state['pid']}) to end",
                 hint=f"end it by force with: kill -9 {state['pid']}",
             )
         time.sleep(0.02)
+    with suppress(StateFileError):
+        if read_state(path)["pid"] == state["pid"]:
+            remove_state(path)  # a process that was ended by force has left it
     return f"testnet {name!r} has ended"
 
 

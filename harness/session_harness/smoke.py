@@ -174,12 +174,14 @@ def stateful_calls(
     """Yield the minimal conversation (testee-operations §3.1), call by call."""
     from session_conformance.actors import NetworkAccess
 
-    for name, account in (("alice", alice), ("bob", bob)):
+    for name, account, secret in (
+        ("alice", alice, {"seed_hex": alice.entropy.hex()}),
+        ("bob", bob, {"words": bob.recovery_password}),
+    ):
         yield Call(
             "client.create",
             {
-                "seed_hex": account.entropy.hex(),
-                "words": account.recovery_password,
+                **secret,
                 "display_name": name,
                 "network": NetworkAccess(network.state).parameters(testee),
                 "device": f"{name}-1",

@@ -44,7 +44,10 @@ LEGACY: Final = EnvelopeStyle("PUT", "/api/v1/message", source_device=0, prosig=
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The fields of an Envelope that anybody reads; ``timestamp_ms`` is nobody's word: it is not signed."""
+    """The fields of an Envelope that anybody reads; ``timestamp_ms`` is nobody's word: it is not signed.
+
+    ``verb`` and ``path`` are those of the request around it, which only tell writers apart.
+    """
 
     type: EnvelopeType
     timestamp_ms: int
@@ -52,6 +55,8 @@ class Envelope:
     source_device: int | None
     content: bytes
     prosig: bytes | None
+    verb: str = ""
+    path: str = ""
 
 
 def wrap_envelope(
@@ -119,6 +124,8 @@ def unwrap_envelope(data: bytes) -> Envelope:
         source_device=inner.source_device if inner.HasField("source_device") else None,
         content=inner.content,
         prosig=prosig,
+        verb=read_text(outer.request.verb),
+        path=read_text(outer.request.path),
     )
 
 

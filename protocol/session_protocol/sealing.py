@@ -50,7 +50,7 @@ def seal(
     try:
         if ephemeral_seed is None:
             return nacl.bindings.crypto_box_seal(inner, recipient)
-        return _seal_with(ephemeral_seed, inner, recipient)
+        return seal_box(inner, recipient, ephemeral_seed)
     except nacl.exceptions.CryptoError:
         raise InvalidArgument("the recipient's X25519 key has small order: nobody can own it") from None
 
@@ -86,8 +86,11 @@ def open_sealed(recipient: Account, ciphertext: bytes, *, primitives: Primitives
     )
 
 
-def _seal_with(ephemeral_seed: bytes, inner: bytes, recipient: bytes) -> bytes:
-    """Make the sealed box of libsodium with an ephemeral key of our choice."""
+def seal_box(inner: bytes, recipient: bytes, ephemeral_seed: bytes) -> bytes:
+    """Make the anonymous sealed box of libsodium with the ephemeral key of a seed (32 bytes).
+
+    Raises InvalidLength for another seed, and nacl's CryptoError for a recipient key of small order.
+    """
     if len(ephemeral_seed) != SEED_BYTES:
         raise InvalidLength(f"an ephemeral seed has {SEED_BYTES} bytes, not {len(ephemeral_seed)}")
     public, secret = nacl.bindings.crypto_box_seed_keypair(ephemeral_seed)

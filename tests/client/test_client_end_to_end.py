@@ -256,6 +256,32 @@ class TestFailures:
 
         on(network, story, use_onion=use_onion)
 
+    def test_a_member_that_left_does_not_name_itself(self, network: NetworkHandle, use_onion: bool) -> None:
+        async def story(people: People) -> None:
+            bob = await people.join()
+            members = {node.pubkey_ed25519 for node in network.swarm(bob.account_id)}
+            (asked, *_) = await bob.network.swarm(bob.account_id)
+            network.faults.add({"node": "*", "action": "wrong_swarm", "methods": ["store"]})
+            reply = await bob.network.rpc(asked, "store", {"pubkey": bob.account_id})
+            named = {node["pubkey_ed25519"] for node in reply.body["snodes"]}
+            assert (reply.status, named) == (421, members - {asked.ed25519_pk})
+
+        on(network, story, use_onion=use_onion)
+
+    def test_a_member_that_goes_silent_is_passed_over(self, network: NetworkHandle, use_onion: bool) -> None:
+        async def story(people: People) -> None:
+            alice, bob = await people.join(), await people.join()
+            network.faults.add(
+                {"action": "drop", "methods": ["store"], "account": bob.account_id, "pin": True}
+            )
+            for number in range(4):
+                await alice.send(bob.account_id, text(str(number)))
+            (rule,) = network.faults.list()
+            assert rule["pinned_to"] in {node.name for node in network.swarm(bob.account_id)}
+            assert bodies(await bob.poll()) == ["0", "1", "2", "3"]
+
+        on(network, story, use_onion=use_onion)
+
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
     def test_failing_members_are_passed_over(
         self, network: NetworkHandle, use_onion: bool, status: int

@@ -20,7 +20,7 @@ def run(
     listen: Callable[[], bool] = lambda: False,
 ) -> ChildResult:
     return run_child(
-        [sys.executable, "-c", program],
+        lambda _lifeline: [sys.executable, "-c", program],
         log=tmp_path / "log",
         environment=dict(os.environ),
         listen=listen,

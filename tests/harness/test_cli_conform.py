@@ -194,6 +194,36 @@ def test_a_hanging_testee_neither_delays_the_end_nor_outlives_it(cli: Any, numbe
         os.kill(int(asked.read_text()), 0)
 
 
+def test_a_killed_run_takes_its_child_and_a_hanging_testee_along(cli: Any) -> None:
+    """Nobody is left to hand the signal on: the system closes the lifeline."""
+    spec = adapter(
+        cli.folder,
+        'import os; open("asked", "w").write(f"{os.getpid()} {os.getppid()}."); threading.Event().wait(600)',
+    )
+    child = cli.start("conform", "--testee", spec, "--suite", "padding")
+    asked = cli.folder / "asked"
+    deadline = time.monotonic() + 40
+    while not (asked.exists() and asked.read_text().endswith(".")):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline, "the testee was not asked within 40 s"
+        time.sleep(0.02)
+    child.kill()
+    child.communicate(timeout=30)
+    running = {int(pid) for pid in asked.read_text().rstrip(".").split()}
+    # By itself, the run would give up the testee after 5 s in each of several checks.
+    deadline = time.monotonic() + 10
+    while running := {pid for pid in running if is_running(pid)}:
+        assert time.monotonic() < deadline, f"processes {running} go on after 10 s"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_the_users_own_pytest_settings_do_not_matter(cli: Any) -> None:
     (cli.folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     (cli.folder / "conftest.py").write_text("raise RuntimeError('not mine')\n")

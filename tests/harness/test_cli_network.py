@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from session_harness.cli.root import run
+from session_harness.serving import end_network
+from session_testnet.control.state_file import state_schema
 
 STATE_KEYS = {
     "schema", "name", "engine", "seed", "pid", "registry", "nodes", "community", "files", "gateway",
@@ -288,6 +291,38 @@ def test_down_ends_a_network_in_the_foreground(cli: Any, process: Any) -> None:
     _out, err = child.communicate(timeout=30)
     assert (child.returncode, err) == (0, "testnet 'default' ended (as asked)\n")
     assert not (cli.folder / "here.json").exists()
+
+
+LINGERS = "import sys, threading; print(flush=True); sys.stdin.read(); threading.Event().wait(0.3)"
+
+
+def test_a_network_has_ended_when_its_process_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state file is gone before the process is."""
+    path = tmp_path / "here.json"
+    child = subprocess.Popen([sys.executable, "-c", LINGERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    stdin = child.stdin
+
+    class Handle:
+        def __init__(self, state: dict[str, Any]) -> None:
+            assert state["pid"] == child.pid
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def request_shutdown(self) -> None:
+            path.unlink()
+            stdin.close()
+
+    monkeypatch.setattr("session_testnet.AttachedNetworkHandle", Handle)
+    state: dict[str, Any] = dict.fromkeys(state_schema()["required"])
+    path.write_text(json.dumps({**state, "schema": 1, "name": "mine", "pid": child.pid}))
+    with child, child.stdout:
+        assert end_network(path) == "testnet 'mine' has ended"
+        assert child.poll() == 0, "the process goes on"
 
 
 def test_what_keeps_a_detached_network_from_starting_is_said(cli: Any) -> None:

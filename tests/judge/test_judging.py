@@ -18,8 +18,9 @@ from session_conformance.contract import (
 from session_conformance.contract.inprocess import InProcessTestee
 from session_conformance.expectations import Divergence, Expectations
 from session_conformance.guard import RESTARTS_A_CHECK, CheckEnded, GuardedTestee
-from session_conformance.judging import Outcome, TestnetFailed, after_retry, heaviest, judge
+from session_conformance.judging import Outcome, after_retry, heaviest, judge
 from session_conformance.ledger import Ledger, Part, combine
+from session_conformance.testnet_errors import TestnetErred, TestnetFailed, TooFewNodes
 from session_conformance.verdicts import CheckRecord, Level, Reason, Verdict
 from session_protocol.errors import DecryptFailed
 
@@ -37,7 +38,9 @@ def verdict(error: BaseException | None, level: Level = Level.MUST) -> Verdict:
         (None, V.PASSED),
         (AssertionError("1 != 2"), V.FAILED),
         (Rejected("padding.pad", "internal"), V.FAILED),
-        (DecryptFailed("our own reader cannot open what the testee sealed"), V.FAILED),
+        (DecryptFailed("our own builder refuses what the suite asks of it"), V.ERRORED),
+        (TestnetErred("members hold different messages"), V.ERRORED),
+        (TooFewNodes("an onion path takes 4 nodes"), V.NOT_RUN),
         (Unsupported("padding.pad"), V.FAILED),
         (Unsupported("padding.unpad"), V.UNSUPPORTED),
         (AdapterFault("padding.pad", "x"), V.ERRORED),
@@ -75,6 +78,28 @@ def test_an_ending_has_a_verdict(error: BaseException | None, expected: Verdict)
 )
 def test_a_should_only_warns(error: BaseException | None, expected: Verdict) -> None:
     assert verdict(error, Level.SHOULD) is expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("client.send", "network_error"),
+        Unsupported("padding.pad"),
+        TesteeHung("client.poll", 5),
+        CheckEnded(TesteeCrashed("it ended", op="client.send")),
+    ],
+)
+def test_what_the_peer_does_is_not_held_against_the_testee(error: Any) -> None:
+    (error.error if isinstance(error, CheckEnded) else error).participant = "the peer reference"
+    outcome = judge(error, level=Level.MUST, declared=DECLARED)
+    assert (outcome.verdict, outcome.reason) == (V.ERRORED, Reason.PEER)
+    assert outcome.message.startswith("the peer reference erred: ")
+
+
+def test_a_testee_is_not_flaky_because_its_peer_erred_once() -> None:
+    erred, passed = Outcome(V.ERRORED, "x", Reason.PEER), Outcome(V.PASSED)
+    assert after_retry(erred, passed) == passed
+    assert after_retry(erred, Outcome(V.FAILED, "y")) == Outcome(V.FAILED, "y")
 
 
 def test_a_testnet_failure_is_named_as_the_reason() -> None:
@@ -188,6 +213,18 @@ def test_the_first_hang_ends_the_check_for_good(guarded: GuardedTestee) -> None:
     assert asked == Hanging.calls  # the testee was not asked again
     guarded.begin()
     assert guarded.call("padding.pad") == {}
+
+
+def test_errors_and_results_of_a_peer_carry_its_name() -> None:
+    Hanging.calls = 0
+    guarded = GuardedTestee(Hanging(Moody(), name="moody"), participant="the peer moody")
+    guarded.begin()
+    with pytest.raises(ContractViolation) as incomplete:
+        guarded.call("padding.pad")["padded_hex"]
+    assert incomplete.value.participant == "the peer moody"
+    with pytest.raises(CheckEnded) as ended:
+        guarded.call("padding.pad", do="hang")
+    assert ended.value.error.participant == "the peer moody"
 
 
 def test_hypothesis_neither_catches_nor_shrinks_the_end(guarded: GuardedTestee) -> None:

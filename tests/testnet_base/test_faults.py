@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from session_testnet.faults import ACTIONS, FaultBook, FaultError, FaultRule, RuleGate
 from session_testnet.faults.rules import PATHS, STATUSES
 from session_testnet.services.storage.fault_gate import FaultGate
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.trace import Trace
 
 ACCOUNT = "05" + "ab" * 32
@@ -81,6 +81,13 @@ class TestParsing:
         assert rule.as_dict() == data
         assert FaultRule.parse(json.loads(json.dumps(rule.as_dict()))) == rule
 
+    @pytest.mark.parametrize(
+        "data", [{"action": "delay", "delay_ms": 0}, {"action": "clock_skew", "offset_ms": 0}]
+    )
+    def test_what_an_action_needs_survives_at_its_default(self, data: dict[str, Any]) -> None:
+        rule = FaultRule.parse(data)
+        assert FaultRule.parse(rule.as_dict()) == rule
+
     def test_nulls_count_as_missing(self) -> None:
         assert FaultRule.parse({"action": "hang", "status": None, "node": None}) == FaultRule("hang")
 
@@ -99,7 +106,13 @@ class TestParsing:
             ({"action": "status", "status": 200}, "takes one of: 400, 401"),
             ({"action": "status", "status": "503"}, "takes one of"),
             ({"action": "hang", "status": 503}, "takes no 'status'"),
-            ({"action": "drop", "methods": ["store"]}, "takes no 'methods'"),
+            ({"action": "clock_skew", "offset_ms": 1, "methods": ["store"]}, "takes no 'methods'"),
+            ({"action": "hang", "pin": 1}, "takes true or false"),
+            ({"action": "hang", "pin": True, "node": "node-01"}, "takes no 'node'"),
+            ({"action": "hang", "account": "05ab"}, "66 hex digits"),
+            ({"action": "duplicate", "account": ACCOUNT}, "takes no 'account'"),
+            ({"action": "drop", "account": ACCOUNT}, "name 'methods'"),
+            ({"action": "hang", "account": ACCOUNT, "paths": ["/onion_req/v2"]}, "cannot stand beside"),
             ({"action": "corrupt", "methods": ["store"]}, "only the method 'retrieve'"),
             ({"action": "corrupt", "paths": ["/onion_req/v2"]}, "takes no 'paths'"),
             ({"action": "drop", "paths": ["/x"]}, "/onion_req/v2"),
@@ -177,6 +190,17 @@ class TestBook:
         assert rig.before("store", "node-01") is None
         assert rig.before("retrieve", "node-02") is None
         assert rig.before("store", "node-02") == RpcResult(500, "request failed")
+
+    def test_a_pinned_rule_strikes_the_first_node_and_no_other(self) -> None:
+        book = FaultBook()
+        rule = book.add({"action": "hang", "pin": True, "times": 3})
+        struck = [
+            node
+            for node in ("node-02", "node-01", "node-02", "node-03", "node-02", "node-02")
+            if book.use(rule, node)
+        ]
+        assert struck == ["node-02"] * 3
+        assert book.list()[0]["pinned_to"] == "node-02"
 
     def test_times_limits_the_strikes(self) -> None:
         rig = Rig()
@@ -340,6 +364,30 @@ class TestBefore:
 
 
 class TestConnection:
+    def test_a_rule_for_an_account_leaves_the_others_alone(self) -> None:
+        rig = Rig()
+        rig.book.add({"action": "status", "status": 503, "account": ACCOUNT.upper()})
+        assert rig.before(pubkey="05" + "cd" * 32) is None
+        assert asyncio.run(rig.gate.before("node-01", "info", {})) is None
+        answer = rig.before()
+        assert answer is not None
+        assert answer.status == 503
+
+    def test_drop_for_methods_leaves_connections_and_other_methods_alone(self) -> None:
+        rig = Rig()
+        rig.book.add({"action": "drop", "methods": ["store"]})
+        assert rig.connection("/storage_rpc/v1")
+        assert rig.before("retrieve") is None
+        with pytest.raises(NoAnswer):
+            rig.before("store")
+        assert [event["method"] for event in rig.events()] == ["store"]
+
+    def test_drop_for_connections_does_not_strike_twice(self) -> None:
+        rig = Rig()
+        rig.book.add({"action": "drop"})
+        assert not rig.connection("/storage_rpc/v1")
+        assert rig.before("store") is None
+
     def test_drop_closes_every_path(self) -> None:
         rig = Rig()
         rig.book.add({"action": "drop", "node": "node-01", "times": 2})

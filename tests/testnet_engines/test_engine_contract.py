@@ -150,6 +150,16 @@ def test_a_fault_counts_for_all_nodes_together(network: Network) -> None:
     network.faults.clear()
 
 
+def test_a_pinned_fault_stays_with_the_node_that_it_strikes_first(network: Network) -> None:
+    network.faults.add({"action": "status", "status": 503, "methods": ["info"], "pin": True})
+    asked = ["node-02", "node-01", "node-03", "node-02"]
+    statuses = [network.storage_rpc(name, "info", {})["status"] for name in asked]
+    assert statuses == [503, 200, 200, 503]
+    # The rules are told anew, with what has become of them.
+    network.faults.add({"action": "delay", "delay_ms": 0})
+    assert network.storage_rpc("node-01", "info", {})["status"] == 200
+
+
 def test_the_chance_of_a_fault_comes_from_its_seed(open_network: Callable[..., Network]) -> None:
     def outcomes() -> list[int]:
         with open_network() as network:

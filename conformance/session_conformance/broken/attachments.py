@@ -81,7 +81,7 @@ class AttachmentUnpadded(ReferenceTestee):
     """Encrypt attachments at their exact size."""
 
     def attachment_encrypt_legacy(self, params: Params) -> dict[str, Any]:
-        made = attachments.encrypt_legacy(params.hex("data_hex"), pad=False)
+        made = attachments.encrypt_legacy(params.hex("data_hex"), random_bytes=self.random_bytes, pad=False)
         return {
             "blob_hex": made.blob,
             "key64": made.key,
@@ -116,3 +116,21 @@ class PublishedAttachmentRefused(ReferenceTestee):
         if params.hex("key64") == bytes(range(64)):
             raise ProtocolError("a key nobody would draw")
         return super().attachment_decrypt_legacy(params)
+
+
+@broken("attachment-codes-mixed-up", "attachments", checks=("attachments.refuses*",))
+class AttachmentCodesMixedUp(ReferenceTestee):
+    """Call every fault of an attachment an internal one, and declare detailed errors."""
+
+    def attachment_decrypt_legacy(self, params: Params) -> dict[str, Any]:
+        try:
+            return super().attachment_decrypt_legacy(params)
+        except ProtocolError as error:
+            raise Rejected("internal", str(error)) from error
+
+
+@broken("pads-undeclared", "attachments", checks=("attachments.pads_as_declared",))
+class PadsUndeclared(ReferenceTestee):
+    """Pad attachments, and declare that they are not padded."""
+
+    features = {**ReferenceTestee.features, "attachment_pads": False}  # noqa: RUF012

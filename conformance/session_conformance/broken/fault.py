@@ -9,7 +9,16 @@ from typing import Literal, TypeVar
 
 from session_conformance.testees.reference.testee import ReferenceTestee
 
-MODULES = ("identity", "sealing", "messages", "attachments", "onion", "storage_requests", "messaging")
+MODULES = (
+    "identity",
+    "sealing",
+    "messages",
+    "attachments",
+    "onion",
+    "storage_requests",
+    "messaging",
+    "swarms",
+)
 
 T = TypeVar("T", bound=type[ReferenceTestee])
 
@@ -22,8 +31,9 @@ class UnknownFault(LookupError):
 class Fault:
     """Describe one broken testee.
 
-    ``suites`` are the suites whose subject the fault lies in: only their checks judge it. ``sentence`` says
-    what an implementation with this fault does wrong. Faults of the kind ``child`` hang or end their process.
+    ``suites`` are the suites whose subject the fault lies in: only their checks judge it, or only ``checks``
+    where these are named. ``sentence`` says what an implementation with this fault does wrong. Faults of the
+    kind ``child`` hang or end their process.
     """
 
     id: str
@@ -31,15 +41,19 @@ class Fault:
     suites: tuple[str, ...]
     testee_class: type[ReferenceTestee]
     kind: Literal["inprocess", "child"] = "inprocess"
+    checks: tuple[str, ...] = ()
 
     @property
     def expected_checks(self) -> tuple[str, ...]:
         """Return globs of the checks that may catch it."""
-        return tuple(f"{suite}.*" for suite in self.suites)
+        return self.checks or tuple(f"{suite}.*" for suite in self.suites)
 
 
 def broken(
-    fault_id: str, *suites: str, kind: Literal["inprocess", "child"] = "inprocess"
+    fault_id: str,
+    *suites: str,
+    kind: Literal["inprocess", "child"] = "inprocess",
+    checks: tuple[str, ...] = (),
 ) -> Callable[[T], T]:
     """Declare a subclass of the reference to be a fault of the named suites; its docstring says what."""
 
@@ -48,7 +62,7 @@ def broken(
         if not sentence or not suites:
             raise TypeError(f"the fault {fault_id} needs a sentence and its suites")
         testee.name = f"broken:{fault_id}"
-        setattr(testee, _MARK, Fault(fault_id, sentence, suites, testee, kind))
+        setattr(testee, _MARK, Fault(fault_id, sentence, suites, testee, kind, checks))
         return testee
 
     return declare

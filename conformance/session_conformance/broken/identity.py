@@ -7,7 +7,7 @@ from session_conformance.testees.kit_python.session_testee_kit import Params, Re
 from session_conformance.testees.reference.testee import ReferenceTestee
 from session_protocol import mnemonic
 from session_protocol.accounts import Account
-from session_protocol.errors import BadMnemonicChecksum, BadMnemonicWord
+from session_protocol.errors import BadMnemonicChecksum, BadMnemonicWord, ProtocolError
 
 
 @broken("seed-doubled", "identity")
@@ -194,3 +194,43 @@ class WholeWordsOnly(ReferenceTestee):
             if word not in known:
                 raise BadMnemonicWord(f"{word!r} is not in the list")
         return super().mnemonic_decode(params)
+
+
+@broken("capitals-refused", "mnemonic", checks=("mnemonic.minds_capitals_as_declared",))
+class CapitalsRefused(ReferenceTestee):
+    """Refuse a recovery password in capitals, and declare that they do not matter."""
+
+    def mnemonic_decode(self, params: Params) -> dict[str, Any]:
+        if params.text("words") != params.text("words").lower():
+            raise BadMnemonicWord("a word is not in the list")
+        return super().mnemonic_decode(params)
+
+
+@broken("capitals-forgiven", "mnemonic", checks=("mnemonic.minds_capitals_as_declared",))
+class CapitalsForgiven(ReferenceTestee):
+    """Forgive capitals in a recovery password, and declare that they matter."""
+
+    features = {  # noqa: RUF012
+        **ReferenceTestee.features,
+        "mnemonic": {**ReferenceTestee.features["mnemonic"], "case_sensitive": True},
+    }
+
+
+@broken("long-passwords-cut", "mnemonic", checks=("mnemonic.restores_every_declared_length",))
+class LongPasswordsCut(ReferenceTestee):
+    """Restore only the first half of a recovery password of 25 words, and declare that these are taken."""
+
+    def mnemonic_decode(self, params: Params) -> dict[str, Any]:
+        restored = super().mnemonic_decode(params)
+        return {**restored, "seed_hex": restored["seed_hex"][:16]}
+
+
+@broken("mnemonic-codes-mixed-up", "mnemonic", checks=("mnemonic.refuses*",))
+class MnemonicCodesMixedUp(ReferenceTestee):
+    """Call every fault of a recovery password by one name, and declare detailed errors."""
+
+    def mnemonic_decode(self, params: Params) -> dict[str, Any]:
+        try:
+            return super().mnemonic_decode(params)
+        except ProtocolError as error:
+            raise Rejected("bad_format", str(error)) from error

@@ -181,3 +181,23 @@ class DamageWithoutKind(ReferenceTestee):
             return super().message_parse_content(params)
         except ProtocolError:
             return {"content": {}}
+
+
+def declaring(**envelope_features: Any) -> dict[str, Any]:
+    """Return the features of the reference with other ones of the envelope."""
+    declared = {**ReferenceTestee.features["envelope"], **envelope_features}
+    return {**ReferenceTestee.features, "envelope": declared}
+
+
+@broken("verb-undeclared", "envelope", checks=("envelope.wraps_as_declared",))
+class VerbUndeclared(ReferenceTestee):
+    """Write an empty verb and path, and declare those of older clients."""
+
+    features = declaring(verb_path=["PUT", "/api/v1/message"])
+
+
+@broken("signature-undeclared", "envelope", checks=("envelope.wraps_as_declared",))
+class SignatureUndeclared(ReferenceTestee):
+    """Write a signature into the envelope, and declare that there is none."""
+
+    features = declaring(prosig="none")

@@ -1,18 +1,13 @@
 """Faults in messaging across a network."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from session_conformance.broken.fault import broken
 from session_conformance.testees.kit_python.session_testee_kit import Params, Rejected
 from session_conformance.testees.reference.testee import ReferenceTestee
-from session_protocol import storage_auth
+from session_protocol import mnemonic, storage_auth
 from session_protocol.accounts import Account
-from session_testnet.client.errors import ClientError, NetworkError, WrongSwarm
-
-# Longer than any deadline of the judge on a local network.
-HANG_S = 3_600.0
 
 
 def with_content(params: Params, **changes: Any) -> Params:
@@ -25,17 +20,17 @@ class AnotherAccount(ReferenceTestee):
     """Join the network with an account of its own making."""
 
     def client_create(self, params: Params) -> dict[str, Any]:
-        other = Account.from_seed(bytes(byte ^ 1 for byte in params.hex("seed_hex")))
+        seed = params.hex("seed_hex", None) or mnemonic.decode(params.text("words"))
+        other = Account.from_seed(bytes(byte ^ 1 for byte in seed))
         return super().client_create(params.changed(seed_hex=other.entropy.hex()))
 
 
-@broken("first-nodes-for-a-swarm", "messaging")
-class FirstNodesForASwarm(ReferenceTestee):
-    """Take any nodes of the list for the swarm of an account."""
+@broken("words-not-read", "messaging", checks=("messaging.joins_with_a_recovery_password",))
+class WordsNotRead(ReferenceTestee):
+    """Make a new account where a recovery password is given."""
 
-    def client_swarm(self, params: Params) -> dict[str, Any]:
-        nodes = self.resident(params).network.nodes[:5]
-        return {"nodes": [{"pubkey_ed25519": node.ed25519_pk} for node in nodes]}
+    def client_create(self, params: Params) -> dict[str, Any]:
+        return super().client_create(params.changed(words=None))
 
 
 @broken("duplicates-shown", "messaging")
@@ -108,14 +103,6 @@ class SentNothing:
         self.timestamp_ms = timestamp_ms
 
 
-@broken("stored-in-own-swarm", "messaging")
-class StoredInOwnSwarm(ReferenceTestee):
-    """Send messages to the own mailbox instead of the recipient's."""
-
-    def client_send(self, params: Params) -> dict[str, Any]:
-        return super().client_send(params.changed(to=self.resident(params).account.account_id))
-
-
 @broken("forged-copies-believed", "messaging")
 class ForgedCopiesBelieved(ReferenceTestee):
     """Show a stranger's message with a sync target as an own one."""
@@ -138,53 +125,6 @@ class StopsAtTheUnreadable(ReferenceTestee):
         if self.resident(params).messaging.undecodable:
             raise Rejected("bad_format", "there is a message that cannot be read")
         return {"messages": messages}
-
-
-class PicksOneMember(ReferenceTestee):
-    """Hand a request to one member only, and report what it says as final."""
-
-    gives_up_on: tuple[type[ClientError], ...] = ()
-
-    def client_create(self, params: Params) -> dict[str, Any]:
-        created = super().client_create(params)
-        network = self.resident(params).network
-        react = network._react
-
-        async def give_up(account_id: str, node: Any, failure: ClientError) -> None:
-            if isinstance(failure, self.gives_up_on):
-                raise failure
-            await react(account_id, node, failure)
-
-        network._react = give_up  # type: ignore[method-assign]
-        return created
-
-
-@broken("ignores-421", "messaging")
-class Ignores421(PicksOneMember):
-    """Give up when a node says that the account moved to another swarm."""
-
-    gives_up_on = (WrongSwarm,)
-
-
-@broken("gives-up-on-failures", "messaging")
-class GivesUpOnFailures(PicksOneMember):
-    """Give up when the first member of a swarm fails or is gone."""
-
-    gives_up_on = (NetworkError,)
-
-
-@broken("hangs-on-421", "messaging", kind="child")
-class HangsOn421(PicksOneMember):
-    """Wait for ever after a node said that the account moved to another swarm."""
-
-    gives_up_on = (WrongSwarm,)
-
-    def client_send(self, params: Params) -> dict[str, Any]:
-        try:
-            return super().client_send(params)
-        except Rejected:
-            time.sleep(HANG_S)
-            raise
 
 
 @broken("crashes-on-long-texts", "messaging", kind="child")

@@ -237,3 +237,14 @@ class OwnPaddingOnly(ReferenceTestee):
         if len(params.hex("padded_hex")) % 160:
             raise Rejected("bad_padding", "the length is no multiple of 160")
         return super().padding_unpad(params)
+
+
+@broken("sealing-codes-mixed-up", "sealing", checks=("sealing.refuses*",))
+class SealingCodesMixedUp(ReferenceTestee):
+    """Call every fault of a ciphertext a wrong format, and declare detailed errors."""
+
+    def session_decrypt(self, params: Params) -> dict[str, Any]:
+        try:
+            return super().session_decrypt(params)
+        except ProtocolError as error:
+            raise Rejected("bad_format", str(error)) from error

@@ -76,3 +76,22 @@ class HashWithoutNamespace(ReferenceTestee):
         data = base64.b64decode(params.text("data_base64"))
         digest = hashlib.blake2b(account + data, digest_size=32).digest()
         return {"hash": base64.b64encode(digest).decode().rstrip("=")}
+
+
+@broken(
+    "only-retrieves-signed",
+    "storage_requests",
+    checks=tuple(
+        f"storage_requests.builds_a_signed_{method}"
+        for method in ("store", "delete", "delete_all", "expire", "get_expiries")
+    ),
+)
+class OnlyRetrievesSigned(ReferenceTestee):
+    """Sign every request but a retrieve as if it were one."""
+
+    def storage_build_request(self, params: Params) -> dict[str, Any]:
+        built = super().storage_build_request(params)
+        if params.text("method") != "retrieve":
+            signed = self.storage_sign(params.changed(method="retrieve", timestamp_ms=1))
+            built["request"]["params"]["signature"] = signed["signature_base64"]
+        return built

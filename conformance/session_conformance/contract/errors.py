@@ -16,9 +16,13 @@ from typing import Any
 
 
 class TesteeError(Exception):
-    """Report what went wrong with a testee, with a hint how to mend it."""
+    """Report what went wrong with a testee, with a hint how to mend it.
+
+    ``participant`` names whose error it is when it is not the judged testee's: "the peer reference".
+    """
 
     __test__ = False  # pytest takes the name for that of a test class
+    participant = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

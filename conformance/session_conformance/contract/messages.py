@@ -44,20 +44,24 @@ REJECTION_CODES: Final = (
 class Result(dict[str, Any]):
     """Hold the fields of a result; a field that should be there and is not breaks the contract.
 
-    ``op`` names the operation for that message; ``result.get(name)`` reads an optional field.
+    ``op`` names the operation for that message, ``participant`` whose result it is when it is not the judged
+    testee's; ``result.get(name)`` reads an optional field.
     """
 
-    __slots__ = ("op",)
+    __slots__ = ("op", "participant")
 
     def __init__(self, op: str, fields: Mapping[str, Any]) -> None:
         super().__init__(fields)
         self.op = op
+        self.participant = ""
 
     def __missing__(self, key: str) -> Any:
-        raise ContractViolation(
+        violation = ContractViolation(
             f"the result of {self.op} has no field {key!r}; it has: {', '.join(map(repr, self)) or 'none'}",
             line=shorten(orjson.dumps(self)),
         )
+        violation.participant = self.participant
+        raise violation
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ class Testee(ABC):
 
     __test__ = False  # pytest takes the name for that of a test class
 
+    participant = ""
+    """What a verdict on somebody else calls it, such as "the peer reference"; empty for who is judged."""
+
     def __init__(self, name: str, *, seed: int, deadlines: Deadlines, harness: str) -> None:
         self.name = name
         self.seed = seed
@@ -136,10 +139,13 @@ class Testee(ABC):
         except (Rejected, Unsupported, AdapterFault) as answer:
             return answer
 
-    def take_events(self, kind: str | None = None) -> list[Event]:
-        """Return, and forget, the events that have arrived so far, all of them or those of one kind."""
-        taken = [event for event in self.events if kind is None or event.kind == kind]
-        kept = [event for event in self.events if kind is not None and event.kind != kind]
+    def take_events(self, kind: str | None = None, *, account: str | None = None) -> list[Event]:
+        """Return, and forget, the events that have arrived so far: all, of one kind, or for one account."""
+        taken: list[Event] = []
+        kept: list[Event] = []
+        for event in self.events:
+            asked_for = kind in (None, event.kind) and account in (None, event.account)
+            (taken if asked_for else kept).append(event)
         self.events.clear()
         self.events.extend(kept)
         return taken

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_conformance import strategies, vectors
-from session_conformance.checks import check, refused
+from session_conformance.checks import check, reading, refused
 from session_conformance.content_comparison import content_kinds, differences, within_limits
 from session_conformance.contract import Testee
+from session_conformance.genuine import Genuine
 from session_protocol import content as content_codec
-from session_protocol import envelope, messages, padding, sealing
+from session_protocol import envelope, messages, padding
 from session_protocol.accounts import Account
 from session_protocol.envelope import EnvelopeStyle
 
@@ -72,7 +73,8 @@ def test_writes_messages_that_others_read(
 ) -> None:
     content = data.draw(expressible(testee), label="content")
     encoded = encode(testee, sender, recipient, content, content["timestamp_ms"])
-    decoded = messages.decode_1o1(recipient, encoded)
+    with reading("the message"):
+        decoded = messages.decode_1o1(recipient, encoded)
     assert decoded.envelope.type == 6
     assert decoded.timestamp_ms == content["timestamp_ms"]
     assert decoded.sender_account_id == sender.account_id
@@ -87,8 +89,36 @@ def test_repeats_the_timestamp_inside(
     testee: Testee, sender: Account, recipient: Account, timestamp_ms: int
 ) -> None:
     content = {"kind": "text", "body": "when", "timestamp_ms": timestamp_ms}
-    decoded = messages.decode_1o1(recipient, encode(testee, sender, recipient, content, timestamp_ms))
+    encoded = encode(testee, sender, recipient, content, timestamp_ms)
+    with reading("the message"):
+        decoded = messages.decode_1o1(recipient, encoded)
     assert content_codec.signature_timestamp_ms(decoded.content_bytes) == timestamp_ms
+
+
+@check(
+    "ENV-08",
+    ops=("message.encode_1o1",),
+    features={"envelope.prosig": ("decoy", "none")},
+)
+@given(sender=strategies.accounts, recipient=strategies.accounts, timestamp_ms=strategies.timestamps_ms)
+def test_wraps_as_declared(testee: Testee, sender: Account, recipient: Account, timestamp_ms: int) -> None:
+    """What the feature block leaves out is not judged."""
+    declared = testee.hello.feature("envelope")
+    content = {"kind": "text", "body": "wrapped", "timestamp_ms": timestamp_ms}
+    encoded = encode(testee, sender, recipient, content, timestamp_ms)
+    with reading("the message"):
+        decoded = messages.decode_1o1(recipient, encoded)
+    wrapped = decoded.envelope
+    signed_ms = content_codec.signature_timestamp_ms(decoded.content_bytes)
+    written = {
+        "verb_path": [wrapped.verb, wrapped.path],
+        "prosig": "none" if wrapped.prosig is None else "decoy",
+        "source_device": wrapped.source_device,
+        "sig_timestamp": signed_ms == timestamp_ms,
+    }
+    assert {key: written[key] for key in written if key in declared} == {
+        key: declared[key] for key in written if key in declared
+    }
 
 
 @check("ENV-02", "CONT-01", ops=("message.decode_1o1",))
@@ -101,6 +131,7 @@ def test_repeats_the_timestamp_inside(
 )
 def test_reads_messages_of_every_client(
     testee: Testee,
+    genuine: Genuine,
     sender: Account,
     recipient: Account,
     content: dict[str, Any],
@@ -109,7 +140,7 @@ def test_reads_messages_of_every_client(
 ) -> None:
     # A sync target is only for one's own messages; the messaging suite judges it.
     content.pop("sync_target", None)
-    data = messages.encode_1o1(
+    data = genuine.encode_1o1(
         sender, recipient.account_id, content, content["timestamp_ms"], style=style, padding=rule
     )
     decoded = decode(testee, recipient, data)
@@ -137,6 +168,7 @@ def test_reads_the_published_messages(testee: Testee) -> None:
 )
 def test_ignores_unknown_fields(
     testee: Testee,
+    genuine: Genuine,
     sender: Account,
     recipient: Account,
     timestamp_ms: int,
@@ -145,8 +177,8 @@ def test_ignores_unknown_fields(
 ) -> None:
     content = {"kind": "text", "body": "from the future", "timestamp_ms": timestamp_ms}
     plain = content_codec.build_content(content) + (unknown if layer == "content" else b"")
-    ciphertext = sealing.seal(sender, recipient.x25519_pk, padding.pad(plain))
-    inner = envelope.build_envelope(ciphertext, timestamp_ms) + (unknown if layer == "envelope" else b"")
+    ciphertext = genuine.seal(sender, recipient.x25519_pk, padding.pad(plain))
+    inner = genuine.build_envelope(ciphertext, timestamp_ms) + (unknown if layer == "envelope" else b"")
     data = envelope.wrap_request(inner) + (unknown if layer == "websocket" else b"")
     decoded = decode(testee, recipient, data)
     assert decoded["sender_session_id"] == sender.account_id
@@ -161,13 +193,18 @@ def test_ignores_unknown_fields(
     data=st.data(),
 )
 def test_drops_a_damaged_ciphertext(
-    testee: Testee, sender: Account, recipient: Account, timestamp_ms: int, data: st.DataObject
+    testee: Testee,
+    genuine: Genuine,
+    sender: Account,
+    recipient: Account,
+    timestamp_ms: int,
+    data: st.DataObject,
 ) -> None:
     content = {"kind": "text", "body": "whole", "timestamp_ms": timestamp_ms}
     plain = padding.pad(content_codec.build_content(content))
-    ciphertext = sealing.seal(sender, recipient.x25519_pk, plain)
+    ciphertext = genuine.seal(sender, recipient.x25519_pk, plain)
     broken = data.draw(strategies.damaged(ciphertext), label="damaged ciphertext")
-    refuses(testee, recipient, envelope.wrap_envelope(broken, timestamp_ms))
+    refuses(testee, recipient, genuine.wrap_envelope(broken, timestamp_ms))
 
 
 @check("ENV-05", ops=("message.decode_1o1",))
@@ -178,10 +215,15 @@ def test_drops_a_damaged_ciphertext(
     data=st.data(),
 )
 def test_drops_a_cut_message(
-    testee: Testee, sender: Account, recipient: Account, timestamp_ms: int, data: st.DataObject
+    testee: Testee,
+    genuine: Genuine,
+    sender: Account,
+    recipient: Account,
+    timestamp_ms: int,
+    data: st.DataObject,
 ) -> None:
     content = {"kind": "text", "body": "whole", "timestamp_ms": timestamp_ms}
-    whole = messages.encode_1o1(sender, recipient.account_id, content, timestamp_ms)
+    whole = genuine.encode_1o1(sender, recipient.account_id, content, timestamp_ms)
     # Cut inside the request, the last field: what is left has a length that promises more.
     size = data.draw(st.integers(1, len(whole) - 1), label="bytes kept")
     refuses(testee, recipient, whole[:size])
@@ -201,10 +243,10 @@ def test_drops_noise(testee: Testee, recipient: Account, noise: bytes) -> None:
     shift_ms=st.integers(1, 10**9),
 )
 def test_drops_a_message_with_two_timestamps(
-    testee: Testee, sender: Account, recipient: Account, timestamp_ms: int, shift_ms: int
+    testee: Testee, genuine: Genuine, sender: Account, recipient: Account, timestamp_ms: int, shift_ms: int
 ) -> None:
     """The envelope is not signed: only the timestamp inside can be believed."""
     content = {"kind": "text", "body": "when?", "timestamp_ms": timestamp_ms}
     plain = padding.pad(content_codec.build_content(content))
-    ciphertext = sealing.seal(sender, recipient.x25519_pk, plain)
-    refuses(testee, recipient, envelope.wrap_envelope(ciphertext, timestamp_ms - shift_ms))
+    ciphertext = genuine.seal(sender, recipient.x25519_pk, plain)
+    refuses(testee, recipient, genuine.wrap_envelope(ciphertext, timestamp_ms - shift_ms))

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_conformance import strategies, vectors
-from session_conformance.checks import check, refused
+from session_conformance.checks import check, reading, refused
 from session_conformance.contract import Testee
+from session_conformance.genuine import Genuine
 from session_protocol import onion
 from session_protocol.onion import EncryptionType, FinalDestination, RelayToNode, RelayToServer
 from session_protocol.service_nodes import NodeIdentity
@@ -66,6 +67,11 @@ def build_to_node(
 
 def walk(nodes: Sequence[NodeIdentity], body: bytes) -> tuple[list[bytes], onion.Peeled]:
     """Peel a request at each node in turn; return the ephemeral keys and the last layer."""
+    with reading("the onion request"):
+        return _walk(nodes, body)
+
+
+def _walk(nodes: Sequence[NodeIdentity], body: bytes) -> tuple[list[bytes], onion.Peeled]:
     outer = onion.parse_outer(body)
     blob, ephemeral_key, enc_type = outer.blob, outer.ephemeral_key, outer.enc_type
     keys = [ephemeral_key]
@@ -134,7 +140,8 @@ def test_builds_requests_to_servers(
     assert isinstance(layer, RelayToServer), f"the last relay finds {type(layer).__name__}"
     assert (layer.host, layer.target) == ("community.example", "/oxen/v4/lsrpc")
     assert (layer.protocol, layer.port) == protocol
-    opened, _ = onion.open_server_request(server.x25519_sk, server.x25519_pk, layer.payload)
+    with reading("the request to the server"):
+        opened, _ = onion.open_server_request(server.x25519_sk, server.x25519_pk, layer.payload)
     assert opened == payload
 
 
@@ -148,6 +155,7 @@ def test_builds_requests_to_servers(
 )
 def test_opens_answers(
     testee: Testee,
+    genuine: Genuine,
     nodes: list[NodeIdentity],
     enc_type: EncryptionType,
     status: int,
@@ -157,7 +165,7 @@ def test_opens_answers(
     built = build_to_node(testee, nodes, b'{"method":"info","params":{}}', enc_type)
     _, last = walk(nodes, built.body)
     plaintext = onion.node_reply_plaintext(status, answer, embed_json=False)
-    sealed = onion.seal_reply(last.reply_key, plaintext)
+    sealed = genuine.seal_reply(last.reply_key, plaintext)
     on_the_wire = base64.b64encode(sealed) if in_base64 else sealed
     opened = testee.call("onion.open_reply", reply_key=built.reply_key, reply=on_the_wire.hex())
     assert opened["status"] == status
@@ -167,11 +175,11 @@ def test_opens_answers(
 @check("ONION-07", ops=("onion.build", "onion.open_reply"))
 @given(nodes=paths, enc_type=encryption_types, data=st.data())
 def test_refuses_damaged_answers(
-    testee: Testee, nodes: list[NodeIdentity], enc_type: EncryptionType, data: st.DataObject
+    testee: Testee, genuine: Genuine, nodes: list[NodeIdentity], enc_type: EncryptionType, data: st.DataObject
 ) -> None:
     built = build_to_node(testee, nodes, b'{"method":"info","params":{}}', enc_type)
     _, last = walk(nodes, built.body)
-    sealed = onion.seal_reply(last.reply_key, onion.node_reply_plaintext(200, {"t": 1}, embed_json=False))
+    sealed = genuine.seal_reply(last.reply_key, onion.node_reply_plaintext(200, {"t": 1}, embed_json=False))
     broken = data.draw(strategies.damaged(sealed), label="damaged answer")
     refused(testee, "onion.open_reply", reply_key=built.reply_key, reply=base64.b64encode(broken).hex())
 
@@ -179,15 +187,20 @@ def test_refuses_damaged_answers(
 @check("ONION-09", ops=("onion.peel",))
 @given(nodes=paths, payload=payloads, enc_type=encryption_types, data=st.data())
 def test_peels_as_a_node(
-    testee: Testee, nodes: list[NodeIdentity], payload: bytes, enc_type: EncryptionType, data: st.DataObject
+    testee: Testee,
+    genuine: Genuine,
+    nodes: list[NodeIdentity],
+    payload: bytes,
+    enc_type: EncryptionType,
+    data: st.DataObject,
 ) -> None:
     """Build our own request and let the testee be one of its nodes."""
     place = data.draw(st.integers(0, len(nodes) - 1), label="the testee's place")
-    built = onion.build(
+    built = genuine.onion_request(
         [onion.Hop(node.ed25519_pk, node.x25519_pk) for node in nodes[place:-1]],
         onion.NodeDestination(nodes[-1].ed25519_pk, nodes[-1].x25519_pk),
         payload,
-        enc_type=enc_type,
+        enc_type,
     )
     peeled = testee.call("onion.peel", node_x25519_sk=nodes[place].x25519_sk.hex(), body=built.body.hex())
     if place == len(nodes) - 1:
@@ -213,13 +226,18 @@ def test_peels_the_published_requests(testee: Testee) -> None:
 @check("ONION-10", ops=("onion.peel",))
 @given(nodes=paths, payload=payloads, enc_type=encryption_types, data=st.data())
 def test_refuses_a_damaged_layer(
-    testee: Testee, nodes: list[NodeIdentity], payload: bytes, enc_type: EncryptionType, data: st.DataObject
+    testee: Testee,
+    genuine: Genuine,
+    nodes: list[NodeIdentity],
+    payload: bytes,
+    enc_type: EncryptionType,
+    data: st.DataObject,
 ) -> None:
-    built = onion.build(
+    built = genuine.onion_request(
         [onion.Hop(node.ed25519_pk, node.x25519_pk) for node in nodes[:-1]],
         onion.NodeDestination(nodes[-1].ed25519_pk, nodes[-1].x25519_pk),
         payload,
-        enc_type=enc_type,
+        enc_type,
     )
     outer = onion.parse_outer(built.body)
     broken = data.draw(strategies.damaged(outer.blob), label="damaged layer")
@@ -235,12 +253,12 @@ def test_refuses_a_damaged_layer(
 @check("ONION-10", ops=("onion.peel",))
 @given(nodes=paths, payload=payloads, enc_type=encryption_types)
 def test_refuses_a_layer_of_another_node(
-    testee: Testee, nodes: list[NodeIdentity], payload: bytes, enc_type: EncryptionType
+    testee: Testee, genuine: Genuine, nodes: list[NodeIdentity], payload: bytes, enc_type: EncryptionType
 ) -> None:
-    built = onion.build(
+    built = genuine.onion_request(
         [onion.Hop(node.ed25519_pk, node.x25519_pk) for node in nodes[:-1]],
         onion.NodeDestination(nodes[-1].ed25519_pk, nodes[-1].x25519_pk),
         payload,
-        enc_type=enc_type,
+        enc_type,
     )
     refused(testee, "onion.peel", node_x25519_sk=nodes[1].x25519_sk.hex(), body=built.body.hex())

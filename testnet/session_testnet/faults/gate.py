@@ -10,7 +10,7 @@ import pybase64
 from session_protocol.accounts import account_bytes
 from session_protocol.errors import InvalidId
 from session_testnet.faults.rules import FaultRule, FaultSource, Strike
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.trace import Trace
 
 # How long "hang" keeps a client waiting that does not leave: longer than any client's own patience.
@@ -94,17 +94,19 @@ class RuleGate:
         return True
 
     async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
-        """Let rules strike before a node acts; a result is answered in place of acting."""
+        """Let rules strike before a node acts; a result is answered in place of acting. Raise NoAnswer."""
         await self._skew(node_name)
         account = _account(params)
 
         def possible(rule: FaultRule) -> bool:
             """Leave requests without an account alone where the fault is a 421: there is no swarm to name."""
+            if rule.account and (account is None or account.lower() != rule.account):
+                return False
             if rule.action == "wrong_swarm" and method in _ANSWERED_FOR_ANY_ACCOUNT and not rule.methods:
                 return False
             return account is not None or (rule.action != "wrong_swarm" and rule.status != 421)
 
-        actions = ("delay", "hang", "status", "wrong_swarm")
+        actions = ("delay", "hang", "drop", "status", "wrong_swarm")
         async for strike in self._strikes(actions, node_name, method=method, possible=possible):
             match strike.rule.action:
                 case "delay":
@@ -114,6 +116,9 @@ class RuleGate:
                     self._record(strike, node_name, method=method)
                     await self._wait(self._hang_limit_s)
                     return RpcResult(504, _TEXTS[504])
+                case "drop":
+                    self._record(strike, node_name, method=method)
+                    raise NoAnswer
                 case "status":
                     status = strike.rule.status or 500
                     self._record(strike, node_name, method=method, status=status)
@@ -159,7 +164,7 @@ class RuleGate:
         for rule in self._book.fitting(actions, node, method=method, path=path):
             if possible is not None and not possible(rule):
                 continue
-            strike = await self._book.claim(rule.id)
+            strike = await self._book.claim(rule.id, node)
             if strike is not None:
                 yield strike
 

@@ -2,6 +2,7 @@
 
 import difflib
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 from session_testnet.hinted_error import HintedError
 
 EVERY_NODE = "*"
+
+# What a listing says of a rule's use; no keys of a rule.
+USE_KEYS = frozenset({"used", "pinned_to"})
 
 # What each action does, for listings and messages.
 ACTIONS: Mapping[str, str] = MappingProxyType(
@@ -42,7 +46,8 @@ _KEYS_OF_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "status": frozenset({"status"}),
         "delay_ms": frozenset({"delay"}),
         "offset_ms": frozenset({"clock_skew"}),
-        "methods": frozenset(ACTIONS) - {"drop", "clock_skew"},
+        "methods": frozenset(ACTIONS) - {"clock_skew"},
+        "account": frozenset({"status", "delay", "hang", "drop", "wrong_swarm"}),
         "paths": frozenset({"delay", "drop", "hang"}),
     }
 )
@@ -59,10 +64,11 @@ class FaultError(HintedError, ValueError):
 class FaultRule:
     """One fault.
 
-    ``node`` is a name or "*". ``methods`` limits it to RPC methods and ``paths`` to HTTP paths, empty means
-    all; ``times`` limits how often it strikes, None means always; ``probability`` is the chance that it
-    strikes a request that it fits. ``delay_ms`` belongs to "delay", ``offset_ms`` to "clock_skew", ``status``
-    to "status". All chance comes from ``seed``.
+    ``node`` is a name or "*"; with ``pin`` the first node that "*" strikes is the only one from then on.
+    ``account`` (an Account ID) limits it to requests that name this account, ``methods`` to RPC methods and
+    ``paths`` to HTTP paths, empty means all; ``times`` limits how often it strikes, None means always;
+    ``probability`` is the chance that it strikes a request that it fits. ``delay_ms`` belongs to "delay",
+    ``offset_ms`` to "clock_skew", ``status`` to "status". All chance comes from ``seed``.
     """
 
     action: str
@@ -76,6 +82,8 @@ class FaultRule:
     offset_ms: int = 0
     probability: float = 1.0
     seed: int = 0
+    account: str = ""
+    pin: bool = False
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "FaultRule":
@@ -101,6 +109,16 @@ class FaultRule:
             raise FaultError(
                 "a fault rule takes either 'methods' or 'paths'", "a path is met before a method is known"
             )
+        if rule.pin and rule.node != EVERY_NODE:
+            raise FaultError("'pin' chooses the node: it takes no 'node'", "leave one of them out")
+        if rule.account and rule.action == "drop" and not rule.methods:
+            raise FaultError(
+                "a connection is dropped before its account is known", "name 'methods' beside 'account'"
+            )
+        if rule.account and rule.paths:
+            raise FaultError(
+                "'account' cannot stand beside 'paths'", "a path is met before an account is known"
+            )
         if rule.action in ANSWER_ACTIONS and not set(rule.methods) <= set(MESSAGE_METHODS):
             raise FaultError(
                 f"the action {rule.action!r} changes returned messages",
@@ -113,7 +131,8 @@ class FaultRule:
         shown: dict[str, Any] = {"id": self.id, "node": self.node, "action": self.action}
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in shown and value != field.default:
+            needed = field.name == _NEEDED_KEYS.get(self.action)
+            if field.name not in shown and (value != field.default or needed):
                 shown[field.name] = list(value) if isinstance(value, tuple) else value
         return shown
 
@@ -123,6 +142,8 @@ class FaultRule:
             return False
         if path is not None:
             return not self.methods and (path in self.paths if self.paths else self.action == "drop")
+        if self.action == "drop" and not self.methods:
+            return False  # it has met the connection
         return not self.paths and (not self.methods or method in self.methods)
 
 
@@ -131,6 +152,7 @@ class _Entry:
     rule: FaultRule
     rng: random.Random
     used: int = 0
+    pinned_to: str = ""
 
     @property
     def spent(self) -> bool:
@@ -158,8 +180,8 @@ class FaultSource(Protocol):
     ) -> Sequence[FaultRule]:
         """Return the rules with these actions that concern a request."""
 
-    async def claim(self, rule_id: str) -> Strike | None:
-        """Use a rule once; None when it has been used up or removed, or chance spares this request."""
+    async def claim(self, rule_id: str, node: str) -> Strike | None:
+        """Use a rule once at a node; None when it does not strike there."""
 
 
 class FaultBook:
@@ -186,9 +208,16 @@ class FaultBook:
         return rule_id
 
     def list(self) -> Sequence[dict[str, Any]]:
-        """Return all rules as JSON values, with how often each was ``used``."""
+        """Return all rules as JSON values, with how often each was ``used``, and where it is pinned to."""
         with self._lock:
-            return [{**entry.rule.as_dict(), "used": entry.used} for entry in self._entries.values()]
+            return [
+                {
+                    **entry.rule.as_dict(),
+                    "used": entry.used,
+                    **({"pinned_to": entry.pinned_to} if entry.pinned_to else {}),
+                }
+                for entry in self._entries.values()
+            ]
 
     def clear(self, rule_id: str | None = None) -> None:
         """Remove one rule, or all; FaultError when there is none of this id."""
@@ -215,21 +244,23 @@ class FaultBook:
                 and entry.rule.fits(node, method=method, path=path)
             ]
 
-    def use(self, rule_id: str) -> Strike | None:
-        """Use a rule once; None when it has been used up or removed, or chance spares this request."""
+    def use(self, rule_id: str, node: str) -> Strike | None:
+        """Use a rule once at a node; None when it is used up, removed or pinned to another, or by chance."""
         with self._lock:
             entry = self._entries.get(rule_id)
-            if entry is None or entry.spent:
+            if entry is None or entry.spent or entry.pinned_to not in ("", node):
                 return None
             if entry.rule.probability < 1 and entry.rng.random() >= entry.rule.probability:
                 return None
             entry.used += 1
+            if entry.rule.pin:
+                entry.pinned_to = node
             # A seed of its own for each use: requests that run at the same time do not mix their chance.
             return Strike(entry.rule, entry.rng.getrandbits(64), entry.used)
 
-    async def claim(self, rule_id: str) -> Strike | None:
+    async def claim(self, rule_id: str, node: str) -> Strike | None:
         """Do what :meth:`use` does; a book that is elsewhere has to be waited for."""
-        return self.use(rule_id)
+        return self.use(rule_id, node)
 
 
 def _nearest(word: str, allowed: Sequence[str]) -> str:
@@ -246,6 +277,18 @@ def _action(key: str, value: Any) -> str:
 def _word(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > 100:
         raise FaultError(f"{key} cannot be {_shown(value)}", "takes a text of 1 to 100 characters")
+    return value
+
+
+def _account_id(key: str, value: Any) -> str:
+    if not isinstance(value, str) or re.fullmatch(r"[0-9a-fA-F]{66}", value) is None:
+        raise FaultError(f"{key} cannot be {_shown(value)}", "takes an Account ID: 66 hex digits")
+    return value.lower()
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise FaultError(f"{key} cannot be {_shown(value)}", "takes true or false")
     return value
 
 
@@ -302,6 +345,8 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "offset_ms": _number(-_MAX_OFFSET_MS, _MAX_OFFSET_MS, "milliseconds"),
         "probability": _probability,
         "seed": _number(-(2**63), 2**63, "a whole number"),
+        "account": _account_id,
+        "pin": _flag,
     }
 )
 _EXAMPLES: Mapping[str, str] = MappingProxyType(

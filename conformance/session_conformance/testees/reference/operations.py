@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from typing import Any
 
 from session_conformance.testees.kit_python.session_testee_kit import Adapter, Params, Rejected
@@ -12,6 +13,12 @@ class Operations(Adapter):
     """Base of every group of operations."""
 
     language = "python"
+    _drawn = 0
+
+    def random_bytes(self, size: int) -> bytes:
+        """Draw bytes that follow from the seed of ``hello``: a run can be repeated, and has no secrets."""
+        self._drawn += 1
+        return hashlib.shake_256(f"{self.seed} {self._drawn}".encode()).digest(size)
 
     @staticmethod
     def rejection(code: str, message: str, **data: Any) -> Rejected:

@@ -17,6 +17,7 @@ class AttachmentOperations(Operations):
             params.hex("data_hex"),
             key=params.hex("key64", None, length=64),
             iv=params.hex("iv", None, length=16),
+            random_bytes=self.random_bytes,
         )
         return {
             "blob_hex": made.blob,
@@ -58,7 +59,10 @@ class AttachmentOperations(Operations):
     def profile_pic_encrypt_legacy(self, params: Params) -> dict[str, Any]:
         """Encrypt a profile picture with AES-GCM."""
         blob = attachments.encrypt_profile_picture(
-            _data(params), params.hex("key32", length=32), iv=params.hex("iv12", None, length=12)
+            _data(params),
+            params.hex("key32", length=32),
+            iv=params.hex("iv12", None, length=12),
+            random_bytes=self.random_bytes,
         )
         return {"blob_hex": blob}
 

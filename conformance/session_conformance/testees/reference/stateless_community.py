@@ -68,6 +68,7 @@ class CommunityOperations(Operations):
             params.text("recipient_blinded_id"),
             params.hex("message_hex"),
             nonce=params.hex("nonce_hex", None, length=24),
+            random_bytes=self.random_bytes,
         )
         return {"ciphertext": ciphertext}
 
@@ -102,7 +103,11 @@ class CommunityOperations(Operations):
         """Write and sign what is posted to a room."""
         data = padding.pad(content.build_content(params.mapping("content")))
         signature = community.sign_community_message(
-            account_from(params), params.hex("server_pk"), data, params.flag("blinded")
+            account_from(params),
+            params.hex("server_pk"),
+            data,
+            params.flag("blinded"),
+            random_bytes=self.random_bytes,
         )
         return {"data_base64": base64_text(data), "signature_base64": base64_text(signature)}
 

@@ -28,7 +28,7 @@ class IdentityOperations(Operations):
     @operation("identity.generate")
     def identity_generate(self, params: Params) -> dict[str, Any]:  # noqa: ARG002  # all operations take them
         """Draw a new account."""
-        account = Account.generate()
+        account = Account.generate(self.random_bytes)
         return {
             "seed_hex": account.entropy,
             "session_id": account.account_id,
@@ -75,7 +75,10 @@ class IdentityOperations(Operations):
     @operation("xed25519.sign")
     def xed25519_sign(self, params: Params) -> dict[str, Any]:
         """Sign with an X25519 secret."""
-        return {"signature": community.xed25519_sign(params.hex("x25519_sk"), params.hex("message_hex"))}
+        signature = community.xed25519_sign(
+            params.hex("x25519_sk"), params.hex("message_hex"), random_bytes=self.random_bytes
+        )
+        return {"signature": signature}
 
     @operation("xed25519.verify")
     def xed25519_verify(self, params: Params) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class MessageOperations(Operations):
             meant,
             timestamp_ms,
             sync_target=sync_target,
+            random_bytes=self.random_bytes,
         )
         written = {**meant, "sync_target": sync_target} if sync_target else meant
         return {

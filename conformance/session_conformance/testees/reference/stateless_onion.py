@@ -33,6 +33,7 @@ class OnionOperations(Operations):
             enc_type=onion.parse_encryption_type(params.text("enc_type", None)),
             ephemeral_secrets=None if seeds is None else [_secret(seed) for seed in seeds],
             nonces=_nonces(params),
+            random_bytes=self.random_bytes,
         )
         kind = destination.text("kind")
         return {"body": built.body, "reply_key": write_reply_key(kind, built.reply_key)}
@@ -87,7 +88,8 @@ class OnionOperations(Operations):
         plaintext = onion.node_reply_plaintext(
             params.integer("status"), _given_body(params), embed_json=False
         )
-        return {"reply": base64_text(onion.seal_reply(reply_key, plaintext)).encode()}
+        sealed = onion.seal_reply(reply_key, plaintext, random_bytes=self.random_bytes)
+        return {"reply": base64_text(sealed).encode()}
 
 
 def write_reply_key(kind: str, key: onion.ReplyKey) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from session_conformance.testees.kit_python.session_testee_kit import Params, operation
 from session_conformance.testees.reference.operations import Operations, account_from
 from session_protocol import padding, sealing
-from session_protocol.accounts import parse_account_id
+from session_protocol.accounts import SEED_BYTES, parse_account_id
 
 
 class SealingOperations(Operations):
@@ -18,7 +18,7 @@ class SealingOperations(Operations):
             account_from(params, "sender_seed"),
             parse_account_id(params.text("recipient_session_id")),
             params.hex("message_hex"),
-            ephemeral_seed=params.hex("ephemeral_seed_hex", None, length=32),
+            ephemeral_seed=params.hex("ephemeral_seed_hex", None, length=32) or self.random_bytes(SEED_BYTES),
         )
         return {"ciphertext": ciphertext}
 

@@ -113,6 +113,7 @@ class SessionPython(Adapter):
         # leaves nobody else to write to.
         "content_kinds": ["text", "receipt", "typing", "request_accepted", "data_extraction"],
         "text_fields": [],
+        "request_methods": ["retrieve"],
     }
 
     def __init__(self):

@@ -253,7 +253,7 @@ class RemoteNode:
     async def _answer(self, name: str, payload: Any) -> Any:
         if name != "fault.claim":
             raise ChannelRefusal(f"a network has no answer to {name!r}")
-        strike = self._surroundings.faults.use(orders.read(payload, str))
+        strike = self._surroundings.faults.use(*orders.read(payload, tuple[str, str]))
         return None if strike is None else (strike.seed, strike.number)
 
     def _notice(self, name: str, payload: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from session_testnet.channel import Channel, ChannelClosed
-from session_testnet.faults.rules import FaultRule, Strike
+from session_testnet.faults.rules import USE_KEYS, FaultRule, Strike
 
 CLAIM_S = 10.0
 
@@ -20,7 +20,8 @@ class RuleCopies:
     def replace(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Take over all rules of the network's book."""
         self._rules = tuple(
-            FaultRule.parse({key: value for key, value in rule.items() if key != "used"}) for rule in rules
+            FaultRule.parse({key: value for key, value in rule.items() if key not in USE_KEYS})
+            for rule in rules
         )
 
     def fitting(
@@ -33,11 +34,11 @@ class RuleCopies:
             if rule.action in actions and rule.fits(node, method=method, path=path)
         ]
 
-    async def claim(self, rule_id: str) -> Strike | None:
-        """Use a rule once; None when it has been used up or removed, or chance spares this request."""
+    async def claim(self, rule_id: str, node: str) -> Strike | None:
+        """Use a rule once at a node; None when it does not strike there."""
         rule = next((rule for rule in self._rules if rule.id == rule_id), None)
         try:
-            used = await self._channel.call("fault.claim", rule_id, timeout_s=CLAIM_S)
+            used = await self._channel.call("fault.claim", (rule_id, node), timeout_s=CLAIM_S)
         except ChannelClosed:
             return None
         return None if used is None or rule is None else Strike(rule, *used)

@@ -8,7 +8,7 @@ import orjson
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.dispatch import Dispatcher
 from session_testnet.services.storage.fields import Params
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -33,12 +33,14 @@ class ClientRpc:
         return await self.answer(request["method"], request["params"], via=via)
 
     async def answer(self, method: str, params: Params, *, via: str) -> RpcResult:
-        """Answer one method; never raises, except when cancelled."""
+        """Answer one method; never raises, except when cancelled, and NoAnswer where a fault wants that."""
         if self._context.not_ready_reasons() and self._waits_for_readiness(via):
             text = "Snode not ready" if via == "onion" else self._context.not_ready_text()
             return RpcResult(503, text)
         try:
             return await self._dispatcher.answer(method, params, via=via)
+        except NoAnswer:
+            raise
         except Exception:
             _logger.exception("node %s failed to answer %s", self._context.name, method)
             return RpcResult(500, "request failed")

@@ -12,6 +12,8 @@ class FaultGate(Protocol):
     async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
         """Return an answer to give instead of carrying out the method, or None; may wait first.
 
+        Raise NoAnswer when there is to be none.
+
         ``params`` are as the client sent them, not checked in any way.
         """
 

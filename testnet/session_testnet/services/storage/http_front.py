@@ -14,7 +14,7 @@ from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.fault_gate import FaultGate
 from session_testnet.services.storage.onion_hops import OnionHops
 from session_testnet.services.storage.rate_limit import RateLimiter
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.services.storage.settings import MAX_BODY_BYTES
 
 RPC_PATH: Final = "/storage_rpc/v1"
@@ -88,6 +88,8 @@ class HttpFront:
         self._jobs += 1
         try:
             return _response(await self._rpc.answer_body(body, via="direct"))
+        except NoAnswer:
+            return _closed(request)
         finally:
             self._jobs -= 1
 
@@ -105,6 +107,8 @@ class HttpFront:
         self._jobs += 1
         try:
             reply = await self._onions.from_client(body, request.remote or "")
+        except NoAnswer:
+            return _closed(request)
         finally:
             self._jobs -= 1
         # Also ciphertext is called text; clients ignore the type (onion-requests §4.4).

@@ -14,7 +14,7 @@ from session_protocol.accounts import account_bytes
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.knobs import NodeKnobs
-from session_testnet.peers import PeerLink, PeerReply
+from session_testnet.peers import PeerLink, PeerReply, PeerUnreachable
 from session_testnet.services.omq import Commands, Connection
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.client_rpc import ClientRpc
@@ -32,7 +32,7 @@ from session_testnet.services.storage.onion_hops import OnionHops
 from session_testnet.services.storage.oxend import Oxend
 from session_testnet.services.storage.replication import COMMAND as REPLICATION_COMMAND
 from session_testnet.services.storage.replication import Replication
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.services.storage.settings import StorageSettings
 from session_testnet.trace import Trace
 
@@ -171,7 +171,7 @@ class StorageNode:
         return self._context.identity.x25519_sk
 
     async def handle_peer(self, command: str, payload: Any, sender: str = "") -> PeerReply:
-        """Answer another node; never raises.
+        """Answer another node; raise nothing but PeerUnreachable, where a fault wants no answer.
 
         Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready`` and ``ping``.
         ``sender`` is the key of the node that asks, as far as the link between them knows it.
@@ -188,6 +188,8 @@ class StorageNode:
                     return self._handover.peer_is_ready(payload)
                 case "ping":
                     return PeerReply(200, b"pong")
+        except NoAnswer:
+            raise PeerUnreachable(f"{self.name} went silent during {command}") from None
         except Exception:
             _logger.exception("node %s failed to answer %s of a peer", self.name, command)
             return PeerReply(500, b"request failed")
@@ -201,13 +203,21 @@ class StorageNode:
         return None if error is None else PeerReply(error.status, error.text.encode())
 
     async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
-        """Answer a client's request that came without a connection."""
-        return await self._rpc.answer(method, params, via="local")
+        """Answer a client's request that came without a connection: where there is to be no answer, 504."""
+        try:
+            return await self._rpc.answer(method, params, via="local")
+        except NoAnswer:
+            return RpcResult(504, "Request time out")
 
     def swarm_answer(self, account: str) -> dict[str, Any]:
-        """Return the body of a 421 answer for an account (66 hex digits); raise InvalidId."""
-        raw = account_bytes(account)
-        return self._context.other_swarm_body(raw)
+        """Return what this node would answer with 421 for an account (66 hex digits); raise InvalidId.
+
+        As if it had just left the account's swarm: where that has other members, it names only these.
+        """
+        body = self._context.other_swarm_body(account_bytes(account))
+        own_key = self._context.ed25519_hex
+        others = [member for member in body["snodes"] if member["pubkey_ed25519"] != own_key]
+        return {**body, "snodes": others or body["snodes"]}
 
     def stored_messages(self, account: bytes, namespace: int) -> list[dict[str, Any]]:
         """Return what this node keeps for a 33-byte account, in order of arrival; ``data`` is hex."""

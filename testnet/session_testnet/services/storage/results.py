@@ -35,5 +35,9 @@ class RpcError(Exception):
         return RpcResult(self.status, self.body)
 
 
+class NoAnswer(Exception):
+    """End a request without an answer, as a node that goes down while it works on it."""
+
+
 class ParseError(Exception):
     """Refuse parameters; the text is the detail after ``invalid request: `` (storage-rpc §3)."""

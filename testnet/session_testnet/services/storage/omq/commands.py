@@ -14,7 +14,7 @@ from session_testnet.services.storage.methods import METHODS
 from session_testnet.services.storage.omq.codec import InvalidBody, decode_params, encode_reply
 from session_testnet.services.storage.omq.monitor import Monitor
 from session_testnet.services.storage.rate_limit import RateLimiter
-from session_testnet.services.storage.results import RpcResult
+from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.services.storage.version_profile import NEWER_METHODS
 
 # What the gate for faults in connections is told instead of a path.
@@ -73,7 +73,10 @@ class OmqFront:
             params = decode_params(data[0] if data else b"")
         except InvalidBody:
             return encode_reply(RpcResult(400, "invalid body: expected json or bt_dict"), bt=False)
-        result = await self._rpc.answer(method, params, via="omq")
+        try:
+            result = await self._rpc.answer(method, params, via="omq")
+        except NoAnswer:
+            return None
         return encode_reply(result, bt=isinstance(params, BtParams))
 
     async def _subscribe(self, connection: Connection, data: Parts) -> Parts | None:
