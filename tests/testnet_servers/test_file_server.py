@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import os
 import socket
 from email.utils import parsedate_to_datetime
 
@@ -10,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from session_testnet.services.blobs import MemoryBlobs
-from session_testnet.services.files import FileServer, IdMode, Release
+from session_testnet.services.files import FileServer, IdMode
 from session_testnet.services.files.store import FileStore
 from session_testnet.services.files.upload import Upload
+from session_testnet.topology_file_server import FilesSpec, Release
 
 NOW_S = 1_760_000_000
 SEED = bytes(range(32))
@@ -21,8 +23,8 @@ WEEK_S = 7 * 24 * 60 * 60
 
 @pytest.fixture
 def make(clock, trace, serve):
-    def make_one(**options):
-        server = FileServer(SEED, clock=clock, trace=trace, **options)
+    def make_one(random_bytes=os.urandom, **spec):
+        server = FileServer(SEED, clock=clock, trace=trace, spec=FilesSpec(**spec), random_bytes=random_bytes)
         return serve(server)
 
     return make_one
@@ -141,7 +143,7 @@ def test_a_wanted_lifetime_in_range_is_kept(make, ttl):
 
 
 def test_without_a_maximum_the_wanted_lifetime_is_ignored(make):
-    served = make(max_ttl_s=None, default_ttl_s=100)
+    served = make(max_ttl_s=0, default_ttl_s=100)
     assert upload(served, X_FS_TTL="nonsense")["expires"] == NOW_S + 100.0
 
 
@@ -290,7 +292,7 @@ class TestSessionVersion:
     def test_a_release_is_told_with_everything_that_is_known(self, make):
         beta = Release("2.1.0", 5.0)
         release = Release("2.0.0", 4.0, "two", "notes", (("app.deb", "https://x/app.deb"),), beta)
-        served = make(releases={"desktop": release})
+        served = make(releases=(("desktop", release),))
         assert served.request("GET", self.TARGET).json() == {
             "status_code": 200,
             "result": "2.0.0",

@@ -16,6 +16,7 @@ from session_testnet.services.blobs import DirectoryBlobs, MemoryBlobs
 from session_testnet.services.exchange import ServiceRequest
 from session_testnet.services.files import FileServer
 from session_testnet.services.files.upload import Upload
+from session_testnet.topology_file_server import FilesSpec
 
 SEED = bytes(range(32))
 DEADLINE_S = 10
@@ -26,8 +27,9 @@ JSON_500 = (500, "application/json", b'{"status_code":500}')
 
 @pytest.fixture
 def make(clock, trace, serve):
-    def make_one(**options):
-        return serve(FileServer(SEED, clock=clock, trace=trace, **options))
+    def make_one(directory=None, **spec):
+        server = FileServer(SEED, clock=clock, trace=trace, directory=directory, spec=FilesSpec(**spec))
+        return serve(server)
 
     return make_one
 

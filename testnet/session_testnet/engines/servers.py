@@ -91,7 +91,7 @@ class Servers:
             clock=self._clock,
             directory=self._options.directory("files"),
             trace=self._trace,
-            id_mode=self._topology.file_id_mode,
+            spec=self._topology.files,
         )
         self._closers.append(self.files.close)
         self.community = CommunityServer(

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -26,19 +26,13 @@ from session_testnet.services.exchange import (
     serve_exchanges,
     without_form_body,
 )
-from session_testnet.services.files.releases import (
-    DEFAULT_RELEASES,
-    PLATFORMS,
-    Release,
-    check_version_signature,
-)
+from session_testnet.services.files.releases import check_version_signature, release_members
 from session_testnet.services.files.store import FileRecord, FileStore, IdMode, NoFreeId
 from session_testnet.services.files.upload import HASH_ID_LENGTH, Upload
 from session_testnet.services.onion_v4 import MAX_ONION_BYTES, ONION_PATH, OnionEndpoint, ServerKeys
+from session_testnet.topology_file_server import PLATFORMS, FilesSpec
 from session_testnet.trace import Trace
 
-DEFAULT_MAX_SIZE: Final = 10_000_000
-DEFAULT_TTL_S: Final = 21 * 24 * 60 * 60
 CLEANUP_PERIOD_S: Final = 15.0
 
 _FILE_ID: Final = re.compile("[A-Za-z0-9_-]{1,44}")
@@ -49,8 +43,7 @@ class FileServer:
     """Serve files over HTTP and inside onion requests; both go through the same handlers.
 
     ``seed`` is the server's 32-byte Ed25519 seed, or a pair of keys. ``directory`` None keeps all in
-    memory. Sizes are in bytes, times to live in seconds; ``max_ttl_s`` None makes the server ignore
-    ``X-FS-TTL``.
+    memory.
     """
 
     def __init__(
@@ -61,23 +54,17 @@ class FileServer:
         trace: Trace,
         name: str = "files",
         directory: Path | None = None,
-        id_mode: IdMode | str = IdMode.NUMERIC,
-        max_size: int = DEFAULT_MAX_SIZE,
-        default_ttl_s: int = DEFAULT_TTL_S,
-        max_ttl_s: int | None = DEFAULT_TTL_S,
-        releases: Mapping[str, Release] = DEFAULT_RELEASES,
+        spec: FilesSpec | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """Open the store; DatabaseRefused for a foreign or damaged one, ValueError for an unknown id mode."""
+        """Open the store; DatabaseRefused for a foreign or damaged one."""
         self.name = name
-        self.max_size = max_size
         self._keys = seed if isinstance(seed, ServerKeys) else ServerKeys.from_seed(seed)
         self._clock = clock
         self._trace = trace
-        self._id_mode = IdMode(id_mode)
-        self._default_ttl_s = default_ttl_s
-        self._max_ttl_s = max_ttl_s
-        self._releases = releases
+        self._spec = spec or FilesSpec()
+        self._id_mode = IdMode(self._spec.id_mode)
+        self._releases = dict(self._spec.releases)
         self._store = FileStore(directory, self._id_mode, random_bytes)
         # An answer inside an onion is sealed as one piece.
         self._onion = OnionEndpoint(self._keys, lambda inner: self._dispatch(inner).whole(), random_bytes)
@@ -150,7 +137,7 @@ class FileServer:
         if path == ONION_PATH:
             return MAX_ONION_BYTES
         # The deprecated upload carries base64 in JSON.
-        return self.max_size // 3 * 4 + 1024 if path == "/files" else self.max_size
+        return self._spec.max_size // 3 * 4 + 1024 if path == "/files" else self._spec.max_size
 
     def _sink_for(self, head: ServiceRequest) -> Upload | None:
         """Let uploads go to the store as they come; everything else fits into memory."""
@@ -205,7 +192,7 @@ class FileServer:
         if release is None:
             raise _refused(502)
         self._trace.record("session_version", self.name, platform=platform, signer=signer)
-        return json_reply({"status_code": 200, **release.to_json()})
+        return json_reply({"status_code": 200, **release_members(release)})
 
     def _token_info(self, _: ServiceRequest, __: None) -> ServiceResponse:
         # A network without tokens has no data about them.
@@ -217,14 +204,14 @@ class FileServer:
         if isinstance(request.sink, Upload):
             yield request.sink
             return
-        if len(request.body) > self.max_size:
+        if len(request.body) > self._spec.max_size:
             raise _refused(413)
         with contextlib.closing(self._store.begin()) as upload:
             upload.write(request.body)
             yield upload
 
     def _keep(self, request: ServiceRequest, upload: Upload) -> FileRecord:
-        if not 1 <= upload.size <= self.max_size:
+        if not 1 <= upload.size <= self._spec.max_size:
             raise _refused(413)
         ttl_ms = self._ttl_ms(request)
         try:
@@ -254,9 +241,9 @@ class FileServer:
     def _ttl_ms(self, request: ServiceRequest) -> int:
         """Return how long a file shall live; a wanted time out of range is refused (file-server §3.2)."""
         wanted = request.headers.get("x-fs-ttl")
-        if wanted is None or self._max_ttl_s is None:
-            return self._default_ttl_s * 1000
-        if not _TTL.fullmatch(wanted.strip()) or not 0 < int(wanted) <= self._max_ttl_s:
+        if wanted is None or not self._spec.max_ttl_s:
+            return self._spec.default_ttl_s * 1000
+        if not _TTL.fullmatch(wanted.strip()) or not 0 < int(wanted) <= self._spec.max_ttl_s:
             raise _refused(400)
         return int(wanted) * 1000
 
