@@ -78,6 +78,11 @@ def server(request, clock, trace, tmp_path):
     made.close()
 
 
+@pytest.fixture
+def served(serve, clock, trace):
+    return serve(FileServer(SEED, clock=clock, trace=trace, spec=FilesSpec(max_size=MAX_SIZE)))
+
+
 def check(server, trace, tmp_path, request):
     outside = {path for path in tmp_path.parent.iterdir() if path != tmp_path}
     answer = server.handle(request).whole()
