@@ -9,6 +9,7 @@ from session_protocol.bencode import Bencoded
 from session_protocol.ed25519 import verify_detached
 from session_protocol.errors import BadSignature, ProtocolError
 from session_protocol.namespaces import LARGEST_NAMESPACE, SMALLEST_NAMESPACE
+from session_protocol.push import monitor_payload
 from session_protocol.storage_auth import TOKEN_BYTES, Access, Subaccount
 
 BAD_ARGUMENTS: Final = 1
@@ -50,12 +51,27 @@ class MonitorRequest:
     @property
     def payload(self) -> bytes:
         """Return what the signature covers."""
-        flag, listed = int(self.with_data), ",".join(map(str, self.namespaces))
-        return f"MONITOR{self.account.hex()}{self.timestamp_s}{flag}{listed}".encode()
+        return monitor_payload(
+            self.account.hex(), self.timestamp_s, self.namespaces, with_data=self.with_data
+        )
 
 
-def check_subaccount(request: MonitorRequest, subaccount: Subaccount) -> None:
-    """Raise BadSignature unless the owner lets the sub-account read; revocations do not count here."""
+def check_signature(request: MonitorRequest) -> None:
+    """Raise Refused unless the owner signed, or a sub-account that may read; revocations do not count."""
+    signer = request.key
+    if request.subaccount is not None:
+        try:
+            _check_subaccount(request, request.subaccount)
+        except ProtocolError as error:
+            raise Refused(BAD_SIGNATURE, f"Subaccount verification failed: {error}") from None
+        signer = request.subaccount.ed25519_pk
+    try:
+        verify_detached(signer, request.payload, request.signature)
+    except ProtocolError:
+        raise Refused(BAD_SIGNATURE, "Signature verification failed") from None
+
+
+def _check_subaccount(request: MonitorRequest, subaccount: Subaccount) -> None:
     if Access.ANY_PREFIX not in subaccount.access and subaccount.prefix != request.account[0]:
         raise BadSignature("the token is for another account prefix")
     if Access.READ not in subaccount.access:
