@@ -7,9 +7,10 @@ Neither knows aiohttp; :func:`serve_exchanges` is the only bridge to it.
 import asyncio
 import contextlib
 import html
+import inspect
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
@@ -253,6 +254,7 @@ def serve_exchanges(
     max_body: Callable[[str], int],
     too_large: ServiceResponse,
     sink_for: Callable[[ServiceRequest], BodySink | None] = lambda _: None,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
     """Make an aiohttp application whose every request goes through ``handle``.
 
@@ -261,7 +263,7 @@ def serve_exchanges(
     What follows is never kept. A body that stops coming for a minute is answered 408.
 
     ``sink_for`` says where the body of a request shall go, given everything else of it; None collects it in
-    memory.
+    memory. An answer waits for ``settle``, which finishes what the request has begun.
     """
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -276,6 +278,8 @@ def serve_exchanges(
                 answer = too_large
             else:
                 answer = handle(replace(head, body=memory.getvalue(), sink=sink))
+                if settle is not None:
+                    await settle()
         except TimeoutError:
             return await _send(request, error_page(408))
         except _BROKEN_OFF:
@@ -292,13 +296,17 @@ def serve_exchanges(
     return application
 
 
-def run_periodically(application: web.Application, work: Callable[[], object], period_s: float) -> None:
+def run_periodically(
+    application: web.Application, work: Callable[[], object | Awaitable[object]], period_s: float
+) -> None:
     """Do ``work`` every ``period_s`` seconds of real time for as long as the application is served."""
 
     async def keep_working() -> None:
         while True:
             await asyncio.sleep(period_s)
-            work()
+            done = work()
+            if inspect.isawaitable(done):
+                await done
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(keep_working(), name="periodic cleanup of a server")

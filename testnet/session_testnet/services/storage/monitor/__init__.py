@@ -7,5 +7,6 @@ from session_testnet.services.storage.monitor.hub import (
     Monitor,
     Subscriber,
 )
+from session_testnet.services.storage.monitor.request import check_signature
 
-__all__ = ["ENDED_COMMAND", "LIFE_MS", "PUSH_COMMAND", "Monitor", "Subscriber"]
+__all__ = ["ENDED_COMMAND", "LIFE_MS", "PUSH_COMMAND", "Monitor", "Subscriber", "check_signature"]

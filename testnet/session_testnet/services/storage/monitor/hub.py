@@ -6,12 +6,13 @@ from typing import Any, Final, Protocol
 
 from session_protocol import bencode
 from session_protocol.bencode import Bencoded
-from session_protocol.errors import BadFormat
+from session_protocol.errors import BadFormat, BadSignature
 from session_testnet.services.storage.bt_form import to_bt
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.database import StoredMessage
 from session_testnet.services.storage.monitor.request import (
     BAD_ARGUMENTS,
+    BAD_SIGNATURE,
     BAD_TIMESTAMP,
     WRONG_SWARM,
     MonitorRequest,
@@ -123,7 +124,16 @@ class Monitor:
         if not -_NEWEST_S <= age_s <= _OLDEST_S:
             what = "too old" if age_s > 0 else "in the future"
             raise Refused(BAD_TIMESTAMP, f"Invalid t= signature timestamp: timestamp is {what}")
-        check_signature(request)
+        try:
+            check_signature(
+                request.payload,
+                request.signature,
+                account=request.account,
+                key=request.key,
+                subaccount=request.subaccount,
+            )
+        except BadSignature as error:
+            raise Refused(BAD_SIGNATURE, str(error)) from None
         if self._context.profile.watches_swarm_of_subscribers and not self._is_ours(request.account):
             raise Refused(WRONG_SWARM, _OTHER_SWARM, **self._swarm(request.account))
 

@@ -56,27 +56,32 @@ class MonitorRequest:
         )
 
 
-def check_signature(request: MonitorRequest) -> None:
-    """Raise Refused unless the owner signed, or a sub-account that may read; revocations do not count."""
-    signer = request.key
-    if request.subaccount is not None:
+def check_signature(
+    payload: bytes, signature: bytes, *, account: bytes, key: bytes, subaccount: Subaccount | None
+) -> None:
+    """Raise BadSignature unless the owner of the account's key signed, or a sub-account that may read.
+
+    The revocation of sub-accounts does not count here.
+    """
+    signer = key
+    if subaccount is not None:
         try:
-            _check_subaccount(request, request.subaccount)
+            _check_subaccount(subaccount, account, key)
         except ProtocolError as error:
-            raise Refused(BAD_SIGNATURE, f"Subaccount verification failed: {error}") from None
-        signer = request.subaccount.ed25519_pk
+            raise BadSignature(f"Subaccount verification failed: {error}") from None
+        signer = subaccount.ed25519_pk
     try:
-        verify_detached(signer, request.payload, request.signature)
+        verify_detached(signer, payload, signature)
     except ProtocolError:
-        raise Refused(BAD_SIGNATURE, "Signature verification failed") from None
+        raise BadSignature("Signature verification failed") from None
 
 
-def _check_subaccount(request: MonitorRequest, subaccount: Subaccount) -> None:
-    if Access.ANY_PREFIX not in subaccount.access and subaccount.prefix != request.account[0]:
+def _check_subaccount(subaccount: Subaccount, account: bytes, key: bytes) -> None:
+    if Access.ANY_PREFIX not in subaccount.access and subaccount.prefix != account[0]:
         raise BadSignature("the token is for another account prefix")
     if Access.READ not in subaccount.access:
         raise BadSignature("the token does not allow to read")
-    verify_detached(request.key, subaccount.token, subaccount.owner_signature)
+    verify_detached(key, subaccount.token, subaccount.owner_signature)
 
 
 def parse_request(asked: "Bencoded | None") -> MonitorRequest:
