@@ -32,15 +32,27 @@ def test_a_node_that_was_away_tells_again_when_it_is_back(open_network: Any) -> 
 
 
 def test_who_subscribes_while_a_node_is_frozen_hears_of_it_later(open_network: Any) -> None:
-    network = open_network(2, swarms=1)
-    first, second = (node.name for node in network.handle.nodes)
+    network = open_network(1, swarms=1)
+    (node,) = network.handle.nodes
     device = network.device()
-    network.handle.node(first).pause()
+    node.pause()
     network.subscribe(device)
-    network.handle.node(first).resume()
-    network.handle.node(second).stop()
-    network.store(device.owner, b"x", node=first)
+    node.resume()
+    network.store(device.owner, b"x")
     assert len(network.delivered(device)) == 1
+
+
+def test_a_node_that_stops_forgets_who_listened(open_network: Any) -> None:
+    """As over a socket: the connection ends with the node, and a new one needs a new subscription."""
+    network = open_network(1, swarms=1)
+    (node,) = network.handle.nodes
+    network.subscribe(network.device())
+    monitor = network.handle._hosted.network.engine._provider._nodes[node.name].service._monitor
+    assert len(monitor) == 1
+    node.stop()
+    assert len(monitor) == 0
+    node.start()
+    assert len(monitor) == 1
 
 
 def test_messages_are_told_once_while_swarms_change(open_network: Any) -> None:
