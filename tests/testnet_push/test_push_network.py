@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import urllib.request
 from typing import Any
 
 import pytest
@@ -189,3 +191,20 @@ def test_the_sink_is_cleared(network: Network) -> None:
     assert network.handle.push.delivered() == []
     network.store(device.owner, b"three")
     assert len(network.delivered(device)) == 1
+
+
+def test_requests_to_it_are_counted(network: Network) -> None:
+    control = network.handle.state["control"]
+
+    def count() -> float:
+        asked = urllib.request.Request(  # noqa: S310 - the network's own
+            f"{control['url']}/metrics", headers={"Authorization": f"Bearer {control['token']}"}
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
+            text = answer.read().decode()
+        found = re.search(r'server_requests_total\{method="POST",server="push",status="200"\} (\S+)', text)
+        return float(found[1]) if found else 0
+
+    before = count()
+    network.subscribe(network.device())
+    assert count() == before + 1
