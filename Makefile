@@ -8,7 +8,7 @@ JOBS ?= 2
 SCHEMAS = $(shell git ls-files --cached --others --exclude-standard '*.schema.json' '*/schemas/*.json' '*/schema.json')
 
 .DEFAULT_GOAL := help
-.PHONY: help env conform test check lint types imports schemas format selfcheck measure nightly lock wheel clean
+.PHONY: help env conform test test-docker check lint types imports schemas format selfcheck measure nightly lock wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ env: ## build the virtual environment from the lock file
 conform: env ## judge session-python from PyPI and our reference on a local testnet
 	@$(BIN)/session-harness conform --testee reference --testee session_python
 
-test: env check ## every check and test that needs no containers
+test: env check ## every check and test that needs no containers and no browser
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+test-docker: env ## tests that need containers or a browser (apt install chromium)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m '(docker or browser) and not nightly'
 
 check: lint types imports schemas ## style, types, the order of the storeys, the schemas
 

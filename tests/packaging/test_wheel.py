@@ -48,6 +48,9 @@ NEEDED = (
     ),
     "session_harness/conform_pytest.ini",
     "session_harness/report/templates/report.html.j2",
+    "session_testnet/services/community/web/templates/page.css",
+    "session_testnet/services/community/web/templates/page.js",
+    "session_testnet/services/community/web/templates/room.html.j2",
     *(
         f"session_harness/schemas/{name}.json"
         for name in ("common", "conform", "list", "selfcheck", "status")

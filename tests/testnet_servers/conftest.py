@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,21 @@ from aiohttp import web
 
 from session_protocol import onion
 from session_protocol.accounts import Account
-from session_protocol.community import auth_headers
+from session_protocol.community import auth_headers, blind15_key, sign_community_message
+from session_protocol.content import build_content
 from session_protocol.onion import EncryptionType
+from session_protocol.padding import pad
 from session_testnet.clock import Clock
 from session_testnet.services.community import CommunityServer
-from session_testnet.services.exchange import ServiceRequest
+from session_testnet.services.community.web import RoomPages
+from session_testnet.services.exchange import (
+    HttpError,
+    ServiceRequest,
+    ServiceResponse,
+    error_page,
+    json_reply,
+    serve_exchanges,
+)
 from session_testnet.services.files import FileServer
 from session_testnet.trace import Trace
 
@@ -42,6 +53,10 @@ class Reply:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status <= 299
 
     @property
     def seen_by_client(self) -> tuple[int, str | None, bytes]:
@@ -146,7 +161,7 @@ def vectors() -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[FileServer | CommunityServer], Served]]:
+def serve() -> Iterator[Callable[["FileServer | CommunityServer | PagesWithMore"], Served]]:
     """Serve applications in a thread of their own until the test ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="servers under test")
@@ -163,9 +178,9 @@ def serve() -> Iterator[Callable[[FileServer | CommunityServer], Served]]:
     def run(coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(DEADLINE_S)
 
-    servers: list[FileServer | CommunityServer] = []
+    servers: list[FileServer | CommunityServer | PagesWithMore] = []
 
-    def serve_one(server: FileServer | CommunityServer) -> Served:
+    def serve_one(server: FileServer | CommunityServer | PagesWithMore) -> Served:
         servers.append(server)
         return Served(run(start(server.application())), bytes.fromhex(server.public_key))
 
@@ -191,3 +206,92 @@ def signer(clock: Clock, accounts: Callable[[str], Account]) -> Callable[..., Si
         return Signer(accounts(name), bytes.fromhex(server.public_key), clock, mode)
 
     return make
+
+
+@dataclass(slots=True)
+class Poster:
+    """Write into rooms over the socket as apps do: signed, padded, under a blinded id."""
+
+    signer: Signer
+    served: Served
+
+    @property
+    def id(self) -> str:
+        return blind15_key(self.signer.account, self.signer.server_pk).id
+
+    def say(self, text: str | None = None, room: str = "lobby", **content: Any) -> int:
+        """Post a message; ``data`` instead of a text goes out as it is."""
+        return int(self._send("POST", f"/room/{room}/message", self._signed(text, content)).json()["id"])
+
+    def edit(self, message_id: int, text: str, room: str = "lobby", **content: Any) -> None:
+        self._send("PUT", f"/room/{room}/message/{message_id}", self._signed(text, content))
+
+    def delete(self, message_id: int, room: str = "lobby") -> None:
+        self._send("DELETE", f"/room/{room}/message/{message_id}")
+
+    def upload(self, body: bytes, room: str = "lobby") -> int:
+        target = f"/room/{room}/file"
+        answer = self.served.request("POST", target, self.signer.headers("POST", target, body), body)
+        assert answer.status == 201, answer.text
+        return int(answer.json()["id"])
+
+    def _signed(self, text: str | None, content: dict[str, Any]) -> dict[str, Any]:
+        data = content.pop("data", None)
+        signature = content.pop("signature", None)
+        if data is None:
+            body = {} if text is None else {"body": text}
+            data = pad(build_content({"kind": "text", **body, **content}))
+        if signature is None:
+            signature = sign_community_message(self.signer.account, self.signer.server_pk, data, blinded=True)
+        return {"data": b64encode(data).decode(), "signature": b64encode(signature).decode()}
+
+    def _send(self, method: str, target: str, document: Any = None) -> Reply:
+        body = b"" if document is None else orjson.dumps(document)
+        headers = self.signer.headers(method, target, body) | {"Content-Type": "application/json"}
+        answer = self.served.request(method, target, headers, body)
+        assert answer.is_success, answer.text
+        return answer
+
+
+@pytest.fixture
+def poster(signer: Callable[..., Signer]) -> Callable[..., Poster]:
+    def make(name: str, server: CommunityServer, served: Served) -> Poster:
+        return Poster(signer(name, server, "blinded15"), served)
+
+    return make
+
+
+class PagesWithMore:
+    """The pages of a server over a JSON interface that also tells what ``add`` puts into each object."""
+
+    def __init__(self, server: CommunityServer, add: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._server = server
+        self._add = add
+        self._pages = RoomPages(self._ask, server.join_url, server.public_key)
+        self.public_key = server.public_key
+
+    def handle(self, request: ServiceRequest) -> ServiceResponse:
+        try:
+            return self._pages.answer(request, None)
+        except HttpError as error:
+            return error.response
+
+    def application(self) -> web.Application:
+        return serve_exchanges(self.handle, max_body=lambda _: 0, too_large=error_page(413))
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _ask(self, request: ServiceRequest) -> ServiceResponse:
+        answer = self._server.handle(request)
+        if not (answer.is_success and answer.is_json):
+            return answer
+        document = orjson.loads(answer.body)
+        if isinstance(document, list):
+            return json_reply([self._add(item) for item in document])
+        return json_reply(self._add(document))
+
+
+@pytest.fixture
+def pages_with_more() -> Callable[..., PagesWithMore]:
+    return PagesWithMore

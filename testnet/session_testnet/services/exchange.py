@@ -212,6 +212,11 @@ class Router(Generic[Context]):
 
     def __init__(self) -> None:
         self._routes: dict[str, _Route[Context]] = {}
+        self._otherwise: Handler[Context] = _not_found
+
+    def otherwise(self, handler: Handler[Context]) -> None:
+        """Set the handler of paths that no route matches, in place of a plain 404."""
+        self._otherwise = handler
 
     def add(self, method: str, template: str, handler: Handler[Context]) -> None:
         """Add a handler for paths such as ``/room/{token:room}/message/{id:int}``."""
@@ -232,15 +237,23 @@ class Router(Generic[Context]):
             if handler is None:
                 allowed.update(route.handlers)
                 continue
-            try:
-                return handler(replace(request, params=match.groupdict()), context)
-            except HttpError as error:
-                return error.response
+            return _answer(handler, replace(request, params=match.groupdict()), context)
         if not allowed:
-            return error_page(404)
+            return _answer(self._otherwise, request, context)
         listed = ", ".join(sorted(allowed | {"OPTIONS"} | ({"HEAD"} if "GET" in allowed else set())))
         answer = error_page(405) if method != "OPTIONS" else ServiceResponse(200, {"content-type": HTML_TYPE})
         return replace(answer, headers={**answer.headers, "allow": listed})
+
+
+def _answer(handler: Handler[Context], request: ServiceRequest, context: Context) -> ServiceResponse:
+    try:
+        return handler(request, context)
+    except HttpError as error:
+        return error.response
+
+
+def _not_found(_: ServiceRequest, __: object) -> ServiceResponse:
+    return error_page(404)
 
 
 def without_form_body(request: ServiceRequest) -> ServiceRequest:

@@ -20,6 +20,7 @@ from session_testnet.services.community.rooms import RoomSpec
 from session_testnet.services.community.schema import FORM
 from session_testnet.services.community.seeding import Greeter
 from session_testnet.services.community.users import Role, UserDirectory, without_sign_bit
+from session_testnet.services.community.web import RoomPages
 from session_testnet.services.exchange import (
     HttpError,
     Router,
@@ -152,6 +153,8 @@ class CommunityServer:
         RoomEndpoints(self._stores, access).add_to(router)
         PostEndpoints(self._stores, access, self._clock, rate_limit=rate_limit).add_to(router)
         FileEndpoints(self._stores, access, self._clock).add_to(router)
+        pages = RoomPages(lambda request: router.dispatch(request, None), self.join_url, self.public_key)
+        router.otherwise(pages.answer)
         return router
 
     def _add_rooms(self, rooms: Sequence[RoomSpec], greeter: Greeter) -> None:
