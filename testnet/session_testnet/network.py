@@ -133,6 +133,10 @@ class Network:
                 "pubkey_ed25519": files.ed25519_pk,
                 "pubkey_x25519": files.public_key,
             },
+            "push": {
+                "url": f"http://{endpoints.push.advertised}",
+                "pubkey_x25519": self.engine.push.public_key,
+            },
             "gateway": {"url": f"http://{endpoints.gateway.advertised}"},
         }
 

@@ -4,10 +4,9 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from session_protocol.accounts import parse_account_id
 from session_protocol.errors import InvalidId
@@ -15,14 +14,14 @@ from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
 from session_testnet.knobs import FAULTLESS, NodeKnobs
+from session_testnet.topology_file_server import FILES_KEYS, FilesSpec, parse_files
 from session_testnet.topology_table import TopologyError, TopologyTable
 
 __all__ = [
-    "FILE_ID_MODES",
     "MAX_NODES",
     "MIN_NODES",
     "PROFILES",
-    "FileIdMode",
+    "FilesSpec",
     "NameSpec",
     "NodeSpec",
     "Profile",
@@ -36,10 +35,6 @@ __all__ = [
     "parse_topology",
     "swarm_assignment_seed",
 ]
-
-FileIdMode = Literal["numeric", "hash"]
-
-FILE_ID_MODES: tuple[FileIdMode, ...] = ("numeric", "hash")
 
 # Logs, traces and data directories tell services and nodes apart by their names.
 SERVICE_NAMES = frozenset({"registry", "community", "files", "push", "gateway", "control"})
@@ -173,7 +168,7 @@ class Topology:
     storage_version: tuple[int, int, int] = (2, 11, 3)
     # Past what tests of clients take for a young chain: upstream's own expect more than 1,234 blocks.
     height: int = 2_000_000
-    file_id_mode: FileIdMode = "numeric"
+    files: FilesSpec = field(default_factory=FilesSpec)
     require_blinding: bool = True
     names: tuple[NameSpec, ...] = ()
 
@@ -191,8 +186,6 @@ class Topology:
             raise TopologyError(
                 "hard fork and version numbers go from 0 to 255", "records carry them as one byte each"
             )
-        if self.file_id_mode not in FILE_ID_MODES:
-            raise TopologyError(f"{self.file_id_mode!r} is no file id mode", 'choose "numeric" or "hash"')
         given = sum(node.swarm_id is not None for node in self.nodes)
         if given not in (0, len(self.nodes)):
             missing = next(node.name for node in self.nodes if node.swarm_id is None)
@@ -299,8 +292,9 @@ def load_topology(path: str | Path) -> Topology:
     (``name``, ``seed``, ``swarm_id``), ``swarms``, ``[[room]]`` tables (``token``, ``name``, ``description``,
     ``messages``), ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
     all nodes and in a ``[[node]]`` table ``knobs`` for one (:class:`~session_testnet.knobs.NodeKnobs`),
-    ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``file_id_mode``,
-    ``require_blinding``. A profile fills in what the file leaves out.
+    ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``[files]`` with
+    ``[[files.release]]`` tables (:class:`FilesSpec`), ``require_blinding``. A profile fills in what the file
+    leaves out.
     """
     file = Path(path)
     try:
@@ -349,7 +343,7 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
             hardfork=table.numbers("hardfork", base.hardfork),
             storage_version=table.numbers("storage_version", base.storage_version),
             height=table.number("height", base.height),
-            file_id_mode=table.choice("file_id_mode", FILE_ID_MODES, base.file_id_mode),
+            files=parse_files(table.table("files", FILES_KEYS)),
             require_blinding=table.flag("require_blinding", base.require_blinding),
             names=tuple(_registered_name(each) for each in names or ()),
         )
@@ -357,7 +351,7 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
 
 _TOP_KEYS = (
     *("name", "seed", "profile", "nodes", "swarms", "node", "room", "name_record", "knobs"),
-    *("height", "hardfork", "storage_version", "file_id_mode", "require_blinding"),
+    *("height", "hardfork", "storage_version", "files", "require_blinding"),
 )
 _NODE_KEYS = ("name", "seed", "swarm_id", "knobs")
 _NAME_KEYS = ("name", "account_id")

@@ -108,6 +108,15 @@ class TopologyTable:
             raise self._refused(key, value, "a list of texts in quotes")
         return tuple(value)
 
+    def table(self, key: str, allowed: Sequence[str]) -> "TopologyTable | None":
+        """Return the table under a key, or None when the key is missing."""
+        if key not in self._data:
+            return None
+        value = self._data[key]
+        if not isinstance(value, dict):
+            raise self._refused(key, value, f"a table, headed [{self._path}{key}]")
+        return TopologyTable(value, allowed, f"{self._path}{key}.")
+
     def tables(self, key: str, allowed: Sequence[str]) -> list["TopologyTable"] | None:
         """Return the tables of an array, or None when the key is missing."""
         if key not in self._data:

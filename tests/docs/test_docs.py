@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_DEADLINE_S = 60
-PAGES = ["README.md", "machine-output.md", "testees.md", "testnet.md", "verdicts.md"]
-RUN_PAGES = ["testnet.md", "README.md", "testees.md", "verdicts.md"]
+PAGES = ["README.md", "machine-output.md", "real-clients.md", "testees.md", "testnet.md", "verdicts.md"]
+RUN_PAGES = ["testnet.md", "README.md", "testees.md", "verdicts.md", "real-clients.md"]
 MARKS = {"file", "not run", "schema"}
 LANGUAGES = {"sh", "python", "toml", "json", "jsonl"}
 
@@ -140,7 +140,14 @@ def run_block(block: "Block", folder: Path, environment: dict[str, str]) -> bool
 
 @pytest.mark.parametrize(
     ("name", "reasons"),
-    [("README.md", 2), ("testees.md", 0), ("testnet.md", 0), ("verdicts.md", 0), ("machine-output.md", 0)],
+    [
+        ("README.md", 2),
+        ("testees.md", 0),
+        ("testnet.md", 0),
+        ("verdicts.md", 0),
+        ("machine-output.md", 0),
+        ("real-clients.md", 0),
+    ],
 )
 def test_few_commands_are_left_out(name: str, reasons: int, document: "Find") -> None:
     left_out = [block for block in document(name).blocks() if block.mark == "not run"]
@@ -221,7 +228,7 @@ def test_commands_and_options_exist(
 
 
 # Options of other programs that the pages mention.
-FOREIGN = {"--rm", "--proxy", "--insecure"}
+FOREIGN = {"--rm", "--proxy", "--insecure", "--help"}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -371,3 +378,26 @@ def test_the_picture_is_drawn_from_a_run(root: Path) -> None:
     assert picture.startswith("<svg")
     for word in ("reference", "session_python", "messaging", "sealing", "swarms"):
         assert word in picture, f"docs/conform.svg does not show {word}"
+
+
+def test_keys_of_the_file_servers_table_are_all_shown(document: "Find") -> None:
+    spec = module("session_testnet.topology_file_server")
+    block = next(found for found in document("testnet.md").blocks() if found.value == "files.toml")
+    for key in (*(set(spec.FILES_KEYS) - {"release"}), *spec._RELEASE_KEYS):
+        assert re.search(rf"(?m)^(\[\[files\.release\.)?{key}\b", block.text), (
+            f"{key} of [files] is not shown"
+        )
+    shown = module("tomllib").loads(block.text)["files"]
+    default = spec.FilesSpec()
+    for key, value in shown.items():
+        assert key == "release" or getattr(default, key) == value, f"{key} is not {value} by default"
+    assert tuple(re.findall(r'"(\w+)"', re.search(r"(?m)^platform.*$", block.text)[0])) == spec.PLATFORMS  # type: ignore[index]
+
+
+def test_the_production_file_server_is_named_as_routes_know_it(document: "Find") -> None:
+    keys = module("session_protocol.accounts")
+    host, _ = module("session_testnet.services.gateway.routes").FILE_SERVER
+    named = document("real-clients.md").column("## What is built in, and what to do about it", 1)
+    url, ed25519, x25519 = named
+    assert url == f"http://{host}"
+    assert keys.ed25519_pk_to_x25519(bytes.fromhex(ed25519)).hex() == x25519

@@ -85,7 +85,7 @@ class TestParsing:
         "data", [{"action": "delay", "delay_ms": 0}, {"action": "clock_skew", "offset_ms": 0}]
     )
     def test_what_an_action_needs_survives_at_its_default(self, data: dict[str, Any]) -> None:
-        rule = FaultRule.parse(data)
+        rule = FaultRule.parse({"id": "one", **data})
         assert FaultRule.parse(rule.as_dict()) == rule
 
     def test_nulls_count_as_missing(self) -> None:

@@ -22,6 +22,7 @@ from session_testnet.topology import (
     load_topology,
     parse_topology,
 )
+from session_testnet.topology_file_server import DEFAULT_RELEASES, FilesSpec, Release
 
 EXPECTED_SEED = "3af49f74e898df3e451a53f0f636c55c1b08677168290324756ac55af7bd7847"
 EXPECTED_KEY = "3ef502cd273e7ee005468ddc348ab380b71ecd943eb8268263262a8a78b47d6d"
@@ -145,7 +146,6 @@ class TestChecks:
             ({"nodes": (NodeSpec("a", b"1" * 32), NodeSpec("b", b"1" * 32))}, "same seed"),
             ({"height": 0}, "below 1"),
             ({"hardfork": (21, 256)}, "0 to 255"),
-            ({"file_id_mode": "uuid"}, "no file id mode"),
         ],
     )
     def test_impossible_networks_are_refused(self, change: dict[str, Any], message: str) -> None:
@@ -159,6 +159,10 @@ class TestChecks:
             NodeSpec("a", b"1" * 32, 2**64)
         with pytest.raises(TopologyError, match="room token"):
             RoomSpec("two words")
+        with pytest.raises(TopologyError, match="no file id mode"):
+            FilesSpec(id_mode="uuid")  # type: ignore[arg-type]
+        with pytest.raises(TopologyError, match="one each for some of"):
+            FilesSpec(releases=(*DEFAULT_RELEASES, *DEFAULT_RELEASES))
 
 
 FULL = """
@@ -167,8 +171,24 @@ seed = "abc"
 height = 5
 hardfork = [19, 6]
 storage_version = [2, 8, 0]
-file_id_mode = "hash"
 require_blinding = false
+
+[files]
+id_mode = "hash"
+max_size = 5000
+default_ttl_s = 60
+max_ttl_s = 0
+
+[[files.release]]
+platform = "ios"
+version = "2.0.0"
+updated = 1760000000
+notes = "New"
+prerelease = { version = "2.1.0", updated = 1760000001 }
+
+[[files.release.asset]]
+name = "app"
+url = "https://example.org/app"
 
 [[node]]
 name = "alpha"
@@ -206,7 +226,25 @@ class TestFiles:
             hardfork=(19, 6),
             storage_version=(2, 8, 0),
             height=5,
-            file_id_mode="hash",
+            files=FilesSpec(
+                id_mode="hash",
+                max_size=5000,
+                default_ttl_s=60,
+                max_ttl_s=0,
+                releases=(
+                    *DEFAULT_RELEASES[:2],
+                    (
+                        "ios",
+                        Release(
+                            "2.0.0",
+                            1_760_000_000.0,
+                            notes="New",
+                            assets=(("app", "https://example.org/app"),),
+                            prerelease=Release("2.1.0", 1_760_000_001.0),
+                        ),
+                    ),
+                ),
+            ),
             require_blinding=False,
         )
 
@@ -231,7 +269,26 @@ class TestFiles:
             ("profile = 'x'", None, "profiles: default"),
             ("hardfork = [21]", "hardfork", "a list of 2 whole numbers"),
             ("storage_version = [2, 11, true]", "storage_version", "a list of 3 whole numbers"),
-            ("file_id_mode = 'uuid'", "file_id_mode", '"numeric" or "hash"'),
+            ("files = 1", "files", "a table, headed [files]"),
+            ("[files]\nid_mode = 'uuid'", "files.id_mode", '"numeric" or "hash"'),
+            ("[files]\nmax_size = 0", "files", "max_size goes from 1"),
+            ("[files]\nmax_size = '1 MB'", "files.max_size", "a whole number"),
+            ("[files]\nmax_size = 99999999999", "files", "max_size goes from 1"),
+            ("[files]\ndefault_ttl_s = 0", "files", "default_ttl_s goes from 1"),
+            ("[files]\nmax_ttl_s = -1", "files", "max_ttl_s goes from 1"),
+            ("[files]\nmax_tll_s = 1", "files.max_tll_s", "did you mean 'max_ttl_s'?"),
+            ("[[files.release]]\nversion = '1'", "files.release[0].platform", '"desktop" or "android"'),
+            ("[[files.release]]\nplatform = 'ios'", "files.release[0]", "has no version"),
+            (
+                "[[files.release]]\nplatform = 'ios'\nversion = '1'\nupdated = -1",
+                "files.release[0]",
+                "Unix seconds",
+            ),
+            (
+                "[[files.release]]\nplatform = 'ios'\nversion = '1'\nprerelease = { updated = 1 }",
+                "files.release[0].prerelease",
+                "has no version",
+            ),
             ("require_blinding = 1", "require_blinding", "true or false"),
             ("node = 3", "node", "[[node]]"),
             ("nodes = 2\n[[node]]\nname = 'a'", "nodes", "cannot be combined"),
@@ -286,7 +343,7 @@ class TestFiles:
                     "room",
                     "height",
                     "hardfork",
-                    "file_id_mode",
+                    "files",
                     "x",
                 ]
             ),
@@ -295,7 +352,11 @@ class TestFiles:
                 lambda inner: (
                     st.lists(inner, max_size=3)
                     | st.dictionaries(
-                        st.sampled_from(["name", "token", "seed", "swarm_id", "messages"]), inner, max_size=3
+                        st.sampled_from(
+                            ["name", "token", "seed", "swarm_id", "messages", "max_size", "release"]
+                        ),
+                        inner,
+                        max_size=3,
                     )
                 ),
                 max_leaves=6,

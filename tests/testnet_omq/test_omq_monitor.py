@@ -11,7 +11,7 @@ from session_protocol.storage_auth import message_hash
 from session_testnet.services.omq import Connection
 from session_testnet.services.registry import NetworkSnapshot, NodeInfo
 from session_testnet.services.storage import StorageNode
-from session_testnet.services.storage.omq.monitor_request import parse_request
+from session_testnet.services.storage.monitor.request import parse_request
 
 Nodes = Any
 Client = Any

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from session_protocol import bencode
 from session_testnet.services.storage import StorageNode
-from session_testnet.services.storage.omq.codec import InvalidBody, decode_params, encode_reply, to_bt
+from session_testnet.services.storage.bt_form import to_bt
+from session_testnet.services.storage.omq.codec import InvalidBody, decode_params, encode_reply
 from session_testnet.services.storage.results import RpcResult
 
 Nodes = Any

@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import os
 import socket
 from email.utils import parsedate_to_datetime
 
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from session_testnet.services.files import FileServer, IdMode, Release
-from session_testnet.services.files.store import FileStore, hash_id
+from session_testnet.services.blobs import MemoryBlobs
+from session_testnet.services.files import FileServer, IdMode
+from session_testnet.services.files.store import FileStore
+from session_testnet.services.files.upload import Upload
+from session_testnet.topology_file_server import FilesSpec, Release
 
 NOW_S = 1_760_000_000
 SEED = bytes(range(32))
@@ -19,8 +23,8 @@ WEEK_S = 7 * 24 * 60 * 60
 
 @pytest.fixture
 def make(clock, trace, serve):
-    def make_one(**options):
-        server = FileServer(SEED, clock=clock, trace=trace, **options)
+    def make_one(random_bytes=os.urandom, **spec):
+        server = FileServer(SEED, clock=clock, trace=trace, spec=FilesSpec(**spec), random_bytes=random_bytes)
         return serve(server)
 
     return make_one
@@ -63,7 +67,10 @@ def test_numeric_ids_are_decimal_strings_below_two_to_53_and_differ_for_each_upl
 
 def test_hash_ids_equal_the_published_ones(vectors):
     for row in vectors("file_server")["deterministic_id"]:
-        assert hash_id(bytes.fromhex(row["body"])) == row["id"]
+        upload, body = Upload(MemoryBlobs()), bytes.fromhex(row["body"])
+        upload.write(body[:7])
+        upload.write(body[7:])
+        assert upload.hash_id == row["id"]
 
 
 def test_hash_mode_stores_equal_bodies_once_and_keeps_the_later_expiry(make, clock):
@@ -136,7 +143,7 @@ def test_a_wanted_lifetime_in_range_is_kept(make, ttl):
 
 
 def test_without_a_maximum_the_wanted_lifetime_is_ignored(make):
-    served = make(max_ttl_s=None, default_ttl_s=100)
+    served = make(max_ttl_s=0, default_ttl_s=100)
     assert upload(served, X_FS_TTL="nonsense")["expires"] == NOW_S + 100.0
 
 
@@ -226,7 +233,7 @@ def test_a_defect_is_answered_500_and_shows_in_the_trace(make, trace, monkeypatc
     def broken(*_, **__):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(FileStore, "add", broken)
+    monkeypatch.setattr(FileStore, "keep", broken)
     for ask in (served.request, served.onion):
         answer = ask("POST", "/file", {}, b"x")
         assert answer.seen_by_client == (500, "application/json", b'{"status_code":500}')
@@ -255,7 +262,10 @@ def test_files_survive_a_restart_and_leave_the_disk_when_they_expire(clock, trac
     assert on_disk == {kept.id} != {short.id}
     found = second._store.find(kept.id, now_ms=clock.now_ms())
     assert found is not None
-    assert second._store.body(found) == b"kept"
+    body = second._store.body(found)
+    assert body is not None
+    with body.file as file:
+        assert file.read() == b"kept"
     second.close()
 
 
@@ -282,7 +292,7 @@ class TestSessionVersion:
     def test_a_release_is_told_with_everything_that_is_known(self, make):
         beta = Release("2.1.0", 5.0)
         release = Release("2.0.0", 4.0, "two", "notes", (("app.deb", "https://x/app.deb"),), beta)
-        served = make(releases={"desktop": release})
+        served = make(releases=(("desktop", release),))
         assert served.request("GET", self.TARGET).json() == {
             "status_code": 200,
             "result": "2.0.0",

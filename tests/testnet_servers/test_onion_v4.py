@@ -19,6 +19,7 @@ from session_testnet.services.exchange import (
 from session_testnet.services.files import FileServer
 from session_testnet.services.onion_v4 import MAX_ONION_BYTES, OnionEndpoint, ServerKeys
 from session_testnet.topology import RoomSpec
+from session_testnet.topology_file_server import FilesSpec
 
 SEED = bytes(range(32))
 JSON = {"Content-Type": "application/json"}
@@ -32,7 +33,7 @@ def community(clock, trace, serve):
 
 @pytest.fixture
 def files(clock, trace, serve):
-    return serve(FileServer(SEED, clock=clock, trace=trace, max_size=9_000_000))
+    return serve(FileServer(SEED, clock=clock, trace=trace, spec=FilesSpec(max_size=9_000_000)))
 
 
 @pytest.fixture

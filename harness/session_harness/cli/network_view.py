@@ -58,6 +58,7 @@ def _services(state: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("community", state["community"]["url"]),
         *((f"  room {room['token']}", room["join_url"]) for room in state["community"]["rooms"]),
         ("files", state["files"]["url"]),
+        *((("push", state["push"]["url"]),) if "push" in state else ()),
         ("gateway", state["gateway"]["url"]),
         ("control", state["control"]["url"]),
     ]

@@ -105,18 +105,21 @@ def encrypt(key: ReplyKey, plaintext: bytes, nonce: bytes) -> bytes:
     return nonce + nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, None, nonce, key.key)
 
 
-def decrypt(key: ReplyKey, blob: bytes) -> bytes:
+def decrypt(key: ReplyKey, blob: bytes | memoryview) -> bytes:
     """Decrypt a blob. Raise DecryptFailed when it is too short, damaged, or made with another key."""
     size = key.enc_type.nonce_bytes
     if len(blob) < key.enc_type.overhead:
         raise DecryptFailed(
             f"{len(blob)} bytes are less than the {key.enc_type.overhead} that {key.enc_type} adds"
         )
-    nonce, ciphertext = blob[:size], blob[size:]
+    # Without a copy: a blob may be a whole file.
+    nonce, ciphertext = bytes(blob[:size]), memoryview(blob)[size:]
     try:
         if key.enc_type is EncryptionType.AES_GCM:
             return AESGCM(key.key).decrypt(nonce, ciphertext, None)
-        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, None, nonce, key.key)
+        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            bytes(ciphertext), None, nonce, key.key
+        )
     except (InvalidTag, nacl.exceptions.CryptoError):
         raise DecryptFailed(
             f"{key.enc_type} ciphertext of {len(blob)} bytes does not open with this key"

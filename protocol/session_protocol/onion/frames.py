@@ -41,6 +41,12 @@ def parse_frame(data: bytes) -> tuple[bytes, dict[str, Any]]:
     Raise BadFormat, with the sentence that a storage node answers where it has a fixed one
     (onion-requests §2).
     """
+    blob, json_object = view_frame(data)
+    return bytes(blob), json_object
+
+
+def view_frame(data: bytes) -> tuple[memoryview, dict[str, Any]]:
+    """Split a frame like :func:`parse_frame` without copying the blob, which may be a whole file."""
     if len(data) < _LENGTH_BYTES:
         raise BadFormat("Unexpected payload size; expected ciphertext size")
     size = int.from_bytes(data[:_LENGTH_BYTES], "little")
@@ -48,7 +54,7 @@ def parse_frame(data: bytes) -> tuple[bytes, dict[str, Any]]:
     if have < size:
         raise BadFormat(f"Unexpected payload size {have}, expected >= {size}")
     end = _LENGTH_BYTES + size
-    return data[_LENGTH_BYTES:end], parse_json_object(data[end:])
+    return memoryview(data)[_LENGTH_BYTES:end], parse_json_object(data[end:])
 
 
 def parse_outer(body: bytes) -> OuterFrame:
@@ -57,10 +63,15 @@ def parse_outer(body: bytes) -> OuterFrame:
     Raise BadFormat; a node answers 400 with its text after ``Error parsing onion request: ``.
     """
     blob, routing = parse_frame(body)
+    return OuterFrame(blob, ephemeral_key_of(routing), enc_type_of(routing), hop_number_of(routing))
+
+
+def hop_number_of(routing: Mapping[str, Any]) -> int:
+    """Return the starting hop counter, 0 when there is none. Raise BadFormat."""
     hop_no = routing.get("hop_no", 0)
     if not isinstance(hop_no, int) or isinstance(hop_no, bool):
         raise BadFormat("hop_no is not an integer")
-    return OuterFrame(blob, ephemeral_key_of(routing), enc_type_of(routing), max(0, hop_no))
+    return max(0, hop_no)
 
 
 def ephemeral_key_of(routing: Mapping[str, Any]) -> bytes:

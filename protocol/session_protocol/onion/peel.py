@@ -5,7 +5,14 @@ from typing import Any, TypeAlias
 
 from session_protocol.errors import BadFormat
 from session_protocol.onion.encryption import EncryptionType, ReplyKey, decrypt, node_key
-from session_protocol.onion.frames import enc_type_of, ephemeral_key_of, key_of, parse_frame, parse_outer
+from session_protocol.onion.frames import (
+    enc_type_of,
+    ephemeral_key_of,
+    hop_number_of,
+    key_of,
+    parse_frame,
+    view_frame,
+)
 
 _DEFAULT_PROTOCOL = "https"
 _DEFAULT_PORT = 443
@@ -118,9 +125,10 @@ def open_server_request(x25519_sk: bytes, x25519_pk: bytes, body: bytes) -> tupl
 
     Raise BadFormat or DecryptFailed, after which a server answers a plain HTTP 400 (onion-requests §7).
     """
-    outer = parse_outer(body)
-    reply_key = node_key(outer.enc_type, x25519_sk, x25519_pk, outer.ephemeral_key)
-    return decrypt(reply_key, outer.blob), reply_key
+    blob, routing = view_frame(body)
+    ephemeral_key, enc_type, _ = ephemeral_key_of(routing), enc_type_of(routing), hop_number_of(routing)
+    reply_key = node_key(enc_type, x25519_sk, x25519_pk, ephemeral_key)
+    return decrypt(reply_key, blob), reply_key
 
 
 def _flag(routing: dict[str, Any], name: str, *, default: bool) -> bool:

@@ -213,6 +213,21 @@ async def _stored_messages(network: Network, params: Params) -> Any:
     )
 
 
+async def _push_sink(network: Network, _params: Params) -> Any:
+    # Nodes elsewhere tell of messages in their own time.
+    await network.engine.collect()
+    return network.engine.push.sink.delivered()
+
+
+async def _push_clear(network: Network, _params: Params) -> Any:
+    await network.engine.collect()
+    return {"cleared": network.engine.push.sink.clear()}
+
+
+async def _push_subscriptions(network: Network, _params: Params) -> Any:
+    return network.engine.push.subscriptions()
+
+
 COMMANDS: Mapping[str, Command] = {
     "state": _state,
     "nodes": _nodes,
@@ -240,4 +255,7 @@ COMMANDS: Mapping[str, Command] = {
     "storage.rpc": _storage_rpc,
     "storage.messages": _stored_messages,
     "storage.purge": _purge,
+    "push.sink": _push_sink,
+    "push.clear": _push_clear,
+    "push.subscriptions": _push_subscriptions,
 }

@@ -21,6 +21,7 @@ class NetworkHandle(ABC):
         self.clock = ClockHandle(self)
         self.faults = FaultsHandle(self)
         self.trace = TraceHandle(self)
+        self.push = PushHandle(self)
 
     @abstractmethod
     def command(self, name: str, **params: Any) -> Any:
@@ -252,3 +253,28 @@ class TraceHandle:
         """Return the events after number ``since``, oldest first, of one kind or of all."""
         events: list[dict[str, Any]] = self._network.command("trace", since=since, kind=kind)
         return events
+
+
+class PushHandle:
+    """Read what the push server has handed to push services."""
+
+    def __init__(self, network: NetworkHandle) -> None:
+        """Act through ``network``."""
+        self._network = network
+
+    def delivered(self) -> list[dict[str, Any]]:
+        """Return the notifications as push services saw them, oldest first.
+
+        Each is ``{"t_ms", "service", "service_info", "notification"}``; the newest 10,000 are kept.
+        """
+        notifications: list[dict[str, Any]] = self._network.command("push.sink")
+        return notifications
+
+    def clear(self) -> int:
+        """Forget what has been delivered; return how many notifications that were."""
+        return int(self._network.command("push.clear")["cleared"])
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        """Return who is notified of what, until when."""
+        subscriptions: list[dict[str, Any]] = self._network.command("push.subscriptions")
+        return subscriptions

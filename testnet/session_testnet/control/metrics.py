@@ -18,7 +18,7 @@ _COUNTERS: Final = {
     "onion_arrivals": ("Onion requests that have arrived at a node.", ("node", "role")),
     "peer_requests": ("Requests of one node to another.", ("node", "command", "outcome")),
     "fault_uses": ("Uses of fault rules.", ("node", "action")),
-    "server_requests": ("Requests to the community and the file server.", ("server", "method", "status")),
+    "server_requests": ("Requests to the servers.", ("server", "method", "status")),
 }
 _METHODS: Final = frozenset({*METHODS, "batch", "sequence", "ifelse"})
 
@@ -91,5 +91,5 @@ class Metrics:
                 self._counts["peer_requests"][node, event["command"], str(event["outcome"])] += 1
             case "fault":
                 self._counts["fault_uses"][node, event["action"]] += 1
-            case "community_request" | "file_server_request":
+            case "community_request" | "file_server_request" | "push_server_request":
                 self._counts["server_requests"][node, event["method"], str(event["status"])] += 1

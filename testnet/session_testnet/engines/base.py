@@ -31,6 +31,10 @@ class EngineError(HintedError):
         self.reason = reason
 
 
+Hear = Callable[[bytes, bytes], None]
+"""Take a command that a node pushes, and its body in bt."""
+
+
 class NodeStatus(StrEnum):
     """Where a node stands in its life."""
 
@@ -86,6 +90,7 @@ class ServiceEndpoints:
     registry_https: NodeEndpoints
     community: NodeEndpoints
     files: NodeEndpoints
+    push: NodeEndpoints
     gateway: NodeEndpoints
     nodes: dict[str, NodeEndpoints] = field(default_factory=dict)
     registry_omq: NodeEndpoints | None = None
@@ -93,7 +98,7 @@ class ServiceEndpoints:
 
     def inner_of_advertised(self) -> dict[Endpoint, Endpoint]:
         """Return where services reach what HTTP clients are told of, the gateway aside."""
-        services = (self.community, self.files, self.registry_http, self.registry_https)
+        services = (self.community, self.files, self.push, self.registry_http, self.registry_https)
         return {service.advertised: service.inner for service in (*services, *self.nodes.values())}
 
     def by_name(self) -> dict[str, NodeEndpoints]:
@@ -102,6 +107,7 @@ class ServiceEndpoints:
             "registry": self.registry_http,
             "community": self.community,
             "files": self.files,
+            "push": self.push,
             "gateway": self.gateway,
             **self.nodes,
         }
@@ -204,6 +210,12 @@ class Node(Protocol):
 
     async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
         """Ask the node as a client would, without a connection."""
+
+    async def monitor(self, hear: Hear, request: bytes) -> bytes:
+        """Ask for ``monitor.messages`` and return the answer, both in bt; ``hear`` gets what the node pushes.
+
+        It is one connection, whoever asks: it ends with the node, and with it all subscriptions.
+        """
 
 
 class NodeProvider(Protocol):

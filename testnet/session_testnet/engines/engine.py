@@ -17,12 +17,14 @@ from session_testnet.engines.base import (
     Surroundings,
 )
 from session_testnet.engines.membership import free_name, new_node, registration, settle
+from session_testnet.engines.monitors import NodeMonitors
 from session_testnet.engines.servers import Servers
 from session_testnet.faults import FaultBook, FaultRule
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.services.community import CommunityServer
 from session_testnet.services.files import FileServer
+from session_testnet.services.push import PushServer
 from session_testnet.services.registry import RegistryState
 from session_testnet.services.registry.json_rpc import RegistryRpc
 from session_testnet.services.registry.ledger import Ledger
@@ -99,6 +101,11 @@ class Engine:
         """Return the community server."""
         return self._servers.community
 
+    @property
+    def push(self) -> PushServer:
+        """Return the push server."""
+        return self._servers.push
+
     async def start(self) -> None:
         """Start every service; on failure whatever has been started is ended again."""
         try:
@@ -144,6 +151,7 @@ class Engine:
         self._rpc = await self._servers.serve_registry(self._registry)
         snapshot = self._registry.snapshot()
         await self._all(node.launch(snapshot) for node in self._nodes.values())
+        await self._servers.serve_push(NodeMonitors(self._registry, self._nodes.get))
         for node in self._nodes.values():
             await self.set_knobs(node.spec.name, node.spec.knobs)
         if self._options.data_dir is not None:
@@ -182,6 +190,7 @@ class Engine:
         if node.status is not NodeStatus.STOPPED:
             return
         await node.start(self.registry.snapshot())
+        self.push.forget_node(name)
         self.registry.set_reachable(name, reachable=True)
         await self._spread()
         self._logs.write(name, "info", "started again")
@@ -200,6 +209,7 @@ class Engine:
         node = self._node("resume", name)
         if node.status is NodeStatus.PAUSED:
             await node.resume(self.registry.snapshot())
+            await self.push.refresh()
 
     async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
         """Let a new node join; return its name when it has its swarm's messages.
@@ -291,10 +301,14 @@ class Engine:
     async def clock_moved(self) -> None:
         """Tell the nodes that the network's clock was moved."""
         await self._provider.clock_moved()
+        await self.push.refresh()
 
     async def skew_clock(self, name: str, offset_ms: int) -> None:
         """Set how far a node's clock is ahead of the network's, in milliseconds."""
         await self._node("skew the clock of", name).set_skew(offset_ms)
+        # By its own clock subscriptions at the node may have ended.
+        self.push.forget_node(name)
+        await self.push.refresh()
 
     def clock_skew(self, name: str) -> int:
         """Return how far a node's clock is ahead of the network's, in milliseconds."""
@@ -318,7 +332,8 @@ class Engine:
         elif before.wrong_swarm and not knobs.wrong_swarm:
             self._faults.clear(rule_id)
             await self.faults_changed()
-        await node.set_skew(knobs.clock_offset_ms)
+        if knobs.clock_offset_ms != before.clock_offset_ms:
+            await self.skew_clock(name, knobs.clock_offset_ms)
         await node.set_knobs(knobs)
 
     async def partition(self, groups: Sequence[Collection[str]]) -> None:
@@ -396,6 +411,7 @@ class Engine:
         """Tell the network's present state; a node that is stopped or frozen learns of it when it is back."""
         snapshot = self.registry.snapshot()
         await self._all(node.update_network(snapshot) for node in self._running())
+        await self.push.refresh()
 
     async def _all(self, work: Iterable[Awaitable[T]]) -> list[T]:
         return await asyncio.gather(*work)

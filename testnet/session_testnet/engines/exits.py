@@ -9,7 +9,7 @@ def exits_of(endpoints: ServiceEndpoints) -> ExitMap:
     """Send relays, which run on this machine, to inner addresses, whatever clients are told."""
     places = {
         ("http", server.advertised.host, server.advertised.port): f"http://{server.inner}"
-        for server in (endpoints.files, endpoints.community)
+        for server in (endpoints.files, endpoints.community, endpoints.push)
     }
     places[("http", *FILE_SERVER)] = f"http://{endpoints.files.inner}"
     return ExitMap(places)

@@ -14,7 +14,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.certificates import self_signed_context
 from session_testnet.clock import Clock, SkewedClock
 from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of
-from session_testnet.engines.base import EngineError, NodeStatus
+from session_testnet.engines.base import EngineError, Hear, NodeStatus
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
 from session_testnet.knobs import NodeKnobs
@@ -58,6 +58,19 @@ class NodeParts:
     advertise_ip: str | None = None
 
 
+class _Ear:
+    """The connection of whoever asks a node for new messages without a socket."""
+
+    def __init__(self) -> None:
+        self.hear: Hear | None = None
+
+    def push(self, command: bytes, body: bytes) -> bool:
+        """Hand a command of the node on."""
+        if self.hear is not None:
+            self.hear(command, body)
+        return self.hear is not None
+
+
 class HostedNode:
     """A node in this process; sockets are bound anew at each start, at the same addresses."""
 
@@ -80,6 +93,7 @@ class HostedNode:
         self._parts: NodeParts | None = None
         self._clock = SkewedClock(Clock())
         self._directory: Path | None = None
+        self._ear = _Ear()
 
     def equip(self, parts: NodeParts, directory: Path | None) -> None:
         """Give the node what it works with, and its store; EngineError when its database is refused."""
@@ -231,6 +245,11 @@ class HostedNode:
         """Ask the node as a client would, without a connection."""
         return await self.service.rpc(method, params)
 
+    async def monitor(self, hear: Hear, request: bytes) -> bytes:
+        """Ask for ``monitor.messages``; ``hear`` gets what the node pushes until it ends."""
+        self._ear.hear = hear
+        return self.service.monitor(self._ear, request)
+
     async def _listen(self, listener: socket.socket, omq: socket.socket | None) -> None:
         parts = self._equipped
         application = self.service.application()
@@ -258,6 +277,7 @@ class HostedNode:
         self._life.is_over = True
         self._equipped.peers.unregister(self.ed25519_hex)
         self._answering.set()
+        self.service.end_subscriptions(self._ear)
         await self._equipped.omq.stop_node(self.service)
         if at_once and runner.server is not None:
             for connection in tuple(runner.server.connections):

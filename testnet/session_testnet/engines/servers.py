@@ -1,4 +1,4 @@
-"""Everything of a network besides its nodes, in this process: registry, community, files and gateway."""
+"""Everything of a network besides its nodes, in this process: registry, servers and gateway."""
 
 import contextlib
 import socket
@@ -18,6 +18,7 @@ from session_testnet.engines.omq import OmqSide
 from session_testnet.services.community import CommunityServer
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
+from session_testnet.services.push import MonitorLink, PushServer
 from session_testnet.services.registry import RegistryApplication, RegistryState
 from session_testnet.services.registry.json_rpc import RegistryRpc
 from session_testnet.services.storage import ExitMap
@@ -61,7 +62,7 @@ class Servers:
         options = self._options
         host = listening_host(options.advertise_ip)
         ports = {"registry_http": options.registry_port, "gateway": options.gateway_port}
-        for name in ("registry_http", "registry_https", "community", "files", "gateway"):
+        for name in ("registry_http", "registry_https", "community", "files", "push", "gateway"):
             self._unserved[name] = bind_socket(host, ports.get(name, 0))
         self._omq.prepare(1)
         with contextlib.ExitStack() as undone:
@@ -78,6 +79,7 @@ class Servers:
             registry_https=reached_at("registry_https"),
             community=reached_at("community"),
             files=reached_at("files"),
+            push=reached_at("push"),
             gateway=reached_at("gateway"),
             registry_omq=reached_at("registry_omq") if registry_omq else None,
         )
@@ -91,7 +93,7 @@ class Servers:
             clock=self._clock,
             directory=self._options.directory("files"),
             trace=self._trace,
-            id_mode=self._topology.file_id_mode,
+            spec=self._topology.files,
         )
         self._closers.append(self.files.close)
         self.community = CommunityServer(
@@ -106,6 +108,23 @@ class Servers:
         self._closers.append(self.community.close)
         await self._serve("files", self.files.application())
         await self._serve("community", self.community.application())
+
+    async def serve_push(self, link: MonitorLink) -> None:
+        """Open the push server, which subscribes for who has subscribed in an earlier life; the nodes serve.
+
+        Raise DatabaseRefused for a file that is not its own.
+        """
+        self.push = PushServer(
+            self._topology.service_seed("push"),
+            name="push",
+            clock=self._clock,
+            trace=self._trace,
+            link=link,
+            directory=self._options.directory("push"),
+        )
+        self._closers.append(self.push.close)
+        await self.push.refresh()
+        await self._serve("push", self.push.application())
 
     async def serve_registry(self, state: RegistryState) -> RegistryRpc:
         """Open the registry; return what it answers with, also without a socket."""

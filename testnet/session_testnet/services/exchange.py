@@ -7,15 +7,18 @@ Neither knows aiohttp; :func:`serve_exchanges` is the only bridge to it.
 import asyncio
 import contextlib
 import html
+import inspect
+import io
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
 
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
@@ -27,14 +30,36 @@ BINARY_TYPE: Final = "application/octet-stream"
 _SWALLOWED_TYPES: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _MAX_INTEGER: Final = 2**63 - 1
 
+# How much of a body is in memory while it comes or goes piece by piece, in bytes.
+_PIECE_BYTES: Final = 64 * 1024
+# How long the next piece of a body may take, in seconds.
+BODY_IDLE_S: Final = 60.0
+# A body that ends before its end: the client has gone, or does not keep to HTTP.
+_BROKEN_OFF: Final = (ConnectionError, web.RequestPayloadError, PayloadEncodingError)
+
 Context = TypeVar("Context")
+
+
+class BodySink(Protocol):
+    """Take a request's body piece by piece, in place of memory."""
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes have come."""
+
+    def write(self, chunk: bytes) -> object:
+        """Take the next piece; never raises: what went wrong shows when the body is used."""
+
+    def close(self) -> None:
+        """Forget the body, unless a handler has kept it; safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRequest:
     """One request: ``path`` percent-decoded, ``query`` as sent (without "?"), header names in lower case.
 
-    ``params`` holds the parts of the path that the route names.
+    ``params`` holds the parts of the path that the route names. ``sink`` has the body, and ``body`` is empty,
+    where the server wanted it piece by piece.
     """
 
     method: str
@@ -43,6 +68,7 @@ class ServiceRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
+    sink: BodySink | None = None
 
     @classmethod
     def from_target(
@@ -52,6 +78,11 @@ class ServiceRequest:
         raw_path, _, query = target.partition("?")
         lowered = {name.lower(): value for name, value in headers.items()}
         return cls(method, unquote(raw_path), query, lowered, body)
+
+    @property
+    def body_bytes(self) -> int:
+        """Return the size of the body, wherever it is."""
+        return len(self.body) if self.sink is None else self.sink.size
 
     @property
     def content_type(self) -> str:
@@ -85,12 +116,36 @@ class ServiceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBody:
+    """A body of ``size`` bytes that is read piece by piece while it is sent; whoever sends it closes it."""
+
+    file: BinaryIO
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceResponse:
-    """One response: header names in lower case, without content-length."""
+    """One response: header names in lower case, without content-length.
+
+    ``body`` is empty where there is a ``stored`` one.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    stored: StoredBody | None = None
+
+    @property
+    def body_bytes(self) -> int:
+        """Return the size of the body, wherever it is."""
+        return len(self.body) if self.stored is None else self.stored.size
+
+    def whole(self) -> "ServiceResponse":
+        """Return the same response with its body in memory, for what can only be sealed as one piece."""
+        if self.stored is None:
+            return self
+        with self.stored.file as file:
+            return replace(self, body=file.read(), stored=None)
 
     @property
     def is_success(self) -> bool:
@@ -124,6 +179,11 @@ def text_reply(text: str, status: int = 200) -> ServiceResponse:
 def binary_reply(body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> ServiceResponse:
     """Answer with bytes."""
     return ServiceResponse(status, {"content-type": BINARY_TYPE, **(headers or {})}, body)
+
+
+def file_reply(body: StoredBody, headers: Mapping[str, str] | None = None) -> ServiceResponse:
+    """Answer with bytes that are read while they are sent."""
+    return ServiceResponse(200, {"content-type": BINARY_TYPE, **(headers or {})}, stored=body)
 
 
 def error_page(status: int, reason: str = "") -> ServiceResponse:
@@ -198,7 +258,7 @@ def _not_found(_: ServiceRequest, __: object) -> ServiceResponse:
 
 def without_form_body(request: ServiceRequest) -> ServiceRequest:
     """Empty a form-encoded body, as the published servers do."""
-    return replace(request, body=b"") if request.content_type in _SWALLOWED_TYPES else request
+    return replace(request, body=b"", sink=None) if request.content_type in _SWALLOWED_TYPES else request
 
 
 def serve_exchanges(
@@ -206,19 +266,41 @@ def serve_exchanges(
     *,
     max_body: Callable[[str], int],
     too_large: ServiceResponse,
+    sink_for: Callable[[ServiceRequest], BodySink | None] = lambda _: None,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
     """Make an aiohttp application whose every request goes through ``handle``.
 
     ``max_body`` says how many bytes a body may have, given the decoded path. A longer one is answered
     ``too_large`` as soon as that is known: by its announced length, or when one byte too many has come.
-    What follows is never kept.
+    What follows is never kept. A body that stops coming for a minute is answered 408.
+
+    ``sink_for`` says where the body of a request shall go, given everything else of it; None collects it in
+    memory. An answer waits for ``settle``, which finishes what the request has begun.
     """
 
-    async def exchange(request: web.Request) -> web.Response:
+    async def exchange(request: web.Request) -> web.StreamResponse:
         head = ServiceRequest.from_target(request.method, _target(request), _headers(request))
-        body = await _read_body(request, max_body(head.path))
-        answer = too_large if body is None else handle(replace(head, body=body))
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+        limit = max_body(head.path)
+        if (request.content_length or 0) > limit:
+            return await _send(request, too_large)
+        sink = sink_for(head)
+        memory = io.BytesIO()
+        try:
+            if not await _receive(request, limit, memory.write if sink is None else sink.write):
+                answer = too_large
+            else:
+                answer = handle(replace(head, body=memory.getvalue(), sink=sink))
+                if settle is not None:
+                    await settle()
+        except TimeoutError:
+            return await _send(request, error_page(408))
+        except _BROKEN_OFF:
+            return await _send(request, error_page(400))
+        finally:
+            if sink is not None:
+                sink.close()
+        return await _send(request, answer)
 
     # Bodies are read above, within their own limits.
     application = web.Application(client_max_size=0)
@@ -227,13 +309,17 @@ def serve_exchanges(
     return application
 
 
-def run_periodically(application: web.Application, work: Callable[[], object], period_s: float) -> None:
+def run_periodically(
+    application: web.Application, work: Callable[[], object | Awaitable[object]], period_s: float
+) -> None:
     """Do ``work`` every ``period_s`` seconds of real time for as long as the application is served."""
 
     async def keep_working() -> None:
         while True:
             await asyncio.sleep(period_s)
-            work()
+            done = work()
+            if inspect.isawaitable(done):
+                await done
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(keep_working(), name="periodic cleanup of a server")
@@ -271,18 +357,36 @@ def _clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-async def _read_body(request: web.Request, limit: int) -> bytes | None:
-    """Read a body of at most ``limit`` bytes; None when it is longer."""
-    if request.content_length is not None and request.content_length > limit:
-        return None
-    chunks: list[bytes] = []
+async def _receive(request: web.Request, limit: int, write: Callable[[bytes], object]) -> bool:
+    """Hand a body of at most ``limit`` bytes on as it comes; False when it is longer.
+
+    Raise TimeoutError when the next piece does not come in time.
+    """
     size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+    clock = asyncio.get_running_loop().time
+    async with asyncio.timeout(BODY_IDLE_S) as deadline:
+        async for chunk in request.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                return False
+            write(chunk)
+            deadline.reschedule(clock() + BODY_IDLE_S)
+    return True
+
+
+async def _send(request: web.Request, answer: ServiceResponse) -> web.StreamResponse:
+    """Send an answer; a stored body is read as fast as the client takes it."""
+    if answer.stored is None:
+        return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+    response.content_length = answer.stored.size
+    with answer.stored.file as file, contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        if request.method != "HEAD":
+            while piece := file.read(_PIECE_BYTES):
+                await response.write(piece)
+        await response.write_eof()
+    return response
 
 
 def _compile(template: str) -> re.Pattern[str]:

@@ -54,6 +54,7 @@ class NodeHost:
             "forget": self._forget,
             "messages": self._messages,
             "rpc": self._ask,
+            "monitor": self._monitor,
             "collect": self._collect,
             "stop": self._stop,
         }
@@ -187,6 +188,9 @@ class NodeHost:
         result = await self._hosted.rpc(request.method, request.params)
         return result.status, result.body
 
+    async def _monitor(self, payload: Any) -> bytes:
+        return await self._hosted.monitor(self._tell_push, read(payload, bytes))
+
     async def _collect(self, _payload: Any) -> None:
         """Answer behind everything that was told before."""
 
@@ -204,6 +208,9 @@ class NodeHost:
             await self._peers.close()
         elif self._peer_listener is not None:
             self._peer_listener.close()
+
+    def _tell_push(self, command: bytes, body: bytes) -> None:
+        self._channel.tell("push", orders.Push(command, body))
 
     def _tell_event(self, event: Mapping[str, Any]) -> None:
         self._channel.tell("event", event)

@@ -75,9 +75,17 @@ class Mailbox:
     namespace: int
 
 
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a node pushes to who has asked for new messages, in bt."""
+
+    command: bytes
+    body: bytes
+
+
 def read(value: Any, kind: type[T]) -> T:
     """Return what arrived as the value that was sent; msgspec.ValidationError for anything else."""
     return msgspec.convert(value, kind)
 
 
-__all__ = ["Bind", "Bound", "ClientRequest", "Equip", "Mailbox", "NetworkNews", "read"]
+__all__ = ["Bind", "Bound", "ClientRequest", "Equip", "Mailbox", "NetworkNews", "Push", "read"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.channel import Channel, ChannelClosed, ChannelRefusal, ChannelTimeout
 from session_testnet.endpoints import NodeEndpoints
-from session_testnet.engines.base import EngineError, NodeStatus, Surroundings
+from session_testnet.engines.base import EngineError, Hear, NodeStatus, Surroundings
 from session_testnet.engines.remote import orders
 from session_testnet.engines.remote.places import Launcher, Place, Reach
 from session_testnet.knobs import NodeKnobs
@@ -47,6 +47,7 @@ class RemoteNode:
         self._knobs = NodeKnobs()
         self._skew_ms = 0
         self._cut: Collection[str] = ()
+        self._hear: Hear | None = None
 
     @property
     def reach(self) -> Reach:
@@ -228,6 +229,11 @@ class RemoteNode:
         status, body = await self._order("rpc", orders.ClientRequest(method, dict(params)))
         return RpcResult(status, body)
 
+    async def monitor(self, hear: Hear, request: bytes) -> bytes:
+        """Ask for ``monitor.messages``; ``hear`` gets what the node pushes until it ends."""
+        self._hear = hear
+        return orders.read(await self._order("monitor", request), bytes)
+
     async def collect(self) -> None:
         """Wait until all that the node has told is here."""
         with contextlib.suppress(EngineError):
@@ -261,6 +267,10 @@ class RemoteNode:
             self._surroundings.trace.adopt(payload)
         elif name == "skew":
             self._skew_ms = orders.read(payload, int)
+        elif name == "push":
+            pushed = orders.read(payload, orders.Push)
+            if self._hear is not None:
+                self._hear(pushed.command, pushed.body)
         else:
             raise ValueError(f"a node has no notice {name!r}")
 

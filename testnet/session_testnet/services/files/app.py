@@ -1,9 +1,11 @@
 """The file server: its endpoints, reached directly or by onion request (file-server §§3, 9)."""
 
+import contextlib
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
@@ -17,30 +19,20 @@ from session_testnet.services.exchange import (
     Router,
     ServiceRequest,
     ServiceResponse,
-    binary_reply,
+    StoredBody,
+    file_reply,
     json_reply,
     run_periodically,
     serve_exchanges,
     without_form_body,
 )
-from session_testnet.services.files.releases import (
-    DEFAULT_RELEASES,
-    PLATFORMS,
-    Release,
-    check_version_signature,
-)
-from session_testnet.services.files.store import (
-    HASH_ID_LENGTH,
-    FileRecord,
-    FileStore,
-    IdMode,
-    NoFreeId,
-)
+from session_testnet.services.files.releases import check_version_signature, release_members
+from session_testnet.services.files.store import FileRecord, FileStore, IdMode, NoFreeId
+from session_testnet.services.files.upload import HASH_ID_LENGTH, Upload
 from session_testnet.services.onion_v4 import MAX_ONION_BYTES, ONION_PATH, OnionEndpoint, ServerKeys
+from session_testnet.topology_file_server import PLATFORMS, FilesSpec
 from session_testnet.trace import Trace
 
-DEFAULT_MAX_SIZE: Final = 10_000_000
-DEFAULT_TTL_S: Final = 21 * 24 * 60 * 60
 CLEANUP_PERIOD_S: Final = 15.0
 
 _FILE_ID: Final = re.compile("[A-Za-z0-9_-]{1,44}")
@@ -51,8 +43,7 @@ class FileServer:
     """Serve files over HTTP and inside onion requests; both go through the same handlers.
 
     ``seed`` is the server's 32-byte Ed25519 seed, or a pair of keys. ``directory`` None keeps all in
-    memory. Sizes are in bytes, times to live in seconds; ``max_ttl_s`` None makes the server ignore
-    ``X-FS-TTL``.
+    memory.
     """
 
     def __init__(
@@ -63,25 +54,20 @@ class FileServer:
         trace: Trace,
         name: str = "files",
         directory: Path | None = None,
-        id_mode: IdMode | str = IdMode.NUMERIC,
-        max_size: int = DEFAULT_MAX_SIZE,
-        default_ttl_s: int = DEFAULT_TTL_S,
-        max_ttl_s: int | None = DEFAULT_TTL_S,
-        releases: Mapping[str, Release] = DEFAULT_RELEASES,
+        spec: FilesSpec | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """Open the store; DatabaseRefused for a foreign or damaged one, ValueError for an unknown id mode."""
+        """Open the store; DatabaseRefused for a foreign or damaged one."""
         self.name = name
-        self.max_size = max_size
         self._keys = seed if isinstance(seed, ServerKeys) else ServerKeys.from_seed(seed)
         self._clock = clock
         self._trace = trace
-        self._id_mode = IdMode(id_mode)
-        self._default_ttl_s = default_ttl_s
-        self._max_ttl_s = max_ttl_s
-        self._releases = releases
+        self._spec = spec or FilesSpec()
+        self._id_mode = IdMode(self._spec.id_mode)
+        self._releases = dict(self._spec.releases)
         self._store = FileStore(directory, self._id_mode, random_bytes)
-        self._onion = OnionEndpoint(self._keys, self._dispatch, random_bytes)
+        # An answer inside an onion is sealed as one piece.
+        self._onion = OnionEndpoint(self._keys, lambda inner: self._dispatch(inner).whole(), random_bytes)
         self._router = self._make_router()
 
     @property
@@ -96,7 +82,12 @@ class FileServer:
 
     def application(self) -> web.Application:
         """Return an aiohttp application that serves everything and deletes expired files."""
-        application = serve_exchanges(self.handle, max_body=self._max_body, too_large=_refused(413).response)
+        application = serve_exchanges(
+            self.handle,
+            max_body=self._max_body,
+            too_large=_refused(413).response,
+            sink_for=self._sink_for,
+        )
         run_periodically(application, self.purge, CLEANUP_PERIOD_S)
         return application
 
@@ -137,8 +128,8 @@ class FileServer:
             method=request.method,
             path=request.path,
             status=response.status,
-            request_bytes=len(request.body),
-            response_bytes=len(response.body),
+            request_bytes=request.body_bytes,
+            response_bytes=response.body_bytes,
         )
         return response
 
@@ -146,17 +137,21 @@ class FileServer:
         if path == ONION_PATH:
             return MAX_ONION_BYTES
         # The deprecated upload carries base64 in JSON.
-        return self.max_size // 3 * 4 + 1024 if path == "/files" else self.max_size
+        return self._spec.max_size // 3 * 4 + 1024 if path == "/files" else self._spec.max_size
+
+    def _sink_for(self, head: ServiceRequest) -> Upload | None:
+        """Let uploads go to the store as they come; everything else fits into memory."""
+        return self._store.begin() if (head.method, head.path) == ("POST", "/file") else None
 
     def _upload(self, request: ServiceRequest, _: None) -> ServiceResponse:
-        record = self._add(request, request.body)
+        with self._uploaded(request) as upload:
+            record = self._keep(request, upload)
         return json_reply({"id": record.id, "expires": record.expires_ms / 1000})
 
     def _download(self, request: ServiceRequest, _: None) -> ServiceResponse:
         record = self._find(request)
-        return binary_reply(
-            self._body(record), {"expires": formatdate(record.expires_ms / 1000, usegmt=True)}
-        )
+        expires = formatdate(record.expires_ms / 1000, usegmt=True)
+        return file_reply(self._body(record), {"expires": expires})
 
     def _info(self, request: ServiceRequest, _: None) -> ServiceResponse:
         return json_reply(_information(self._find(request)))
@@ -179,13 +174,14 @@ class FileServer:
         body = decode_base64(encoded) if isinstance(encoded, str) else None
         if body is None:
             raise _refused(400)
-        record = self._add(request, body)
+        with self._uploaded(replace(request, body=body)) as upload:
+            record = self._keep(request, upload)
         numeric = self._id_mode is IdMode.NUMERIC
         return json_reply({"status_code": 200, "result": int(record.id) if numeric else record.id})
 
     def _download_base64(self, request: ServiceRequest, _: None) -> ServiceResponse:
-        body = self._body(self._find(request))
-        return json_reply({"status_code": 200, "result": b64encode(body).decode()})
+        with self._body(self._find(request)).file as file:
+            return json_reply({"status_code": 200, "result": b64encode(file.read()).decode()})
 
     def _session_version(self, request: ServiceRequest, _: None) -> ServiceResponse:
         signer = check_version_signature(request, now_ms=self._clock.now_ms())
@@ -196,18 +192,30 @@ class FileServer:
         if release is None:
             raise _refused(502)
         self._trace.record("session_version", self.name, platform=platform, signer=signer)
-        return json_reply({"status_code": 200, **release.to_json()})
+        return json_reply({"status_code": 200, **release_members(release)})
 
     def _token_info(self, _: ServiceRequest, __: None) -> ServiceResponse:
         # A network without tokens has no data about them.
         raise _refused(502)
 
-    def _add(self, request: ServiceRequest, body: bytes) -> FileRecord:
-        if not 1 <= len(body) <= self.max_size:
+    @contextlib.contextmanager
+    def _uploaded(self, request: ServiceRequest) -> Iterator[Upload]:
+        """Give the body of a request, which has gone to the store already if it came straight over HTTP."""
+        if isinstance(request.sink, Upload):
+            yield request.sink
+            return
+        if len(request.body) > self._spec.max_size:
+            raise _refused(413)
+        with contextlib.closing(self._store.begin()) as upload:
+            upload.write(request.body)
+            yield upload
+
+    def _keep(self, request: ServiceRequest, upload: Upload) -> FileRecord:
+        if not 1 <= upload.size <= self._spec.max_size:
             raise _refused(413)
         ttl_ms = self._ttl_ms(request)
         try:
-            record = self._store.add(body, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
+            record = self._store.keep(upload, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
         except NoFreeId:
             raise _refused(507) from None
         self._trace.record(
@@ -224,7 +232,7 @@ class FileServer:
             raise _refused(404)
         return record
 
-    def _body(self, record: FileRecord) -> bytes:
+    def _body(self, record: FileRecord) -> StoredBody:
         body = self._store.body(record)
         if body is None:
             raise _refused(404)
@@ -233,9 +241,9 @@ class FileServer:
     def _ttl_ms(self, request: ServiceRequest) -> int:
         """Return how long a file shall live; a wanted time out of range is refused (file-server §3.2)."""
         wanted = request.headers.get("x-fs-ttl")
-        if wanted is None or self._max_ttl_s is None:
-            return self._default_ttl_s * 1000
-        if not _TTL.fullmatch(wanted.strip()) or not 0 < int(wanted) <= self._max_ttl_s:
+        if wanted is None or not self._spec.max_ttl_s:
+            return self._spec.default_ttl_s * 1000
+        if not _TTL.fullmatch(wanted.strip()) or not 0 < int(wanted) <= self._spec.max_ttl_s:
             raise _refused(400)
         return int(wanted) * 1000
 

@@ -1,9 +1,7 @@
-"""The latest releases of the apps, as fixed data, and who asks for them (file-server §5)."""
+"""The latest releases of the apps, as replies tell them, and who asks for them (file-server §5)."""
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import nacl.bindings
@@ -11,41 +9,24 @@ import nacl.exceptions
 
 from session_testnet.services.encoded_bytes import bytes_of_size
 from session_testnet.services.exchange import HttpError, ServiceRequest, text_reply
+from session_testnet.topology_file_server import Release
 
-PLATFORMS: Final = ("desktop", "android", "ios")
 _HEADERS: Final = ("x-fs-pubkey", "x-fs-timestamp", "x-fs-signature")
 _CLOCK_TOLERANCE_S: Final = 24 * 60 * 60
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """One release of an app; ``updated`` in Unix seconds, ``assets`` pairs of name and URL."""
-
-    version: str
-    updated: float
-    name: str | None = None
-    notes: str | None = None
-    assets: tuple[tuple[str, str], ...] = ()
-    prerelease: "Release | None" = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the members of a reply; members without a value are left out."""
-        members: dict[str, Any] = {"result": self.version, "updated": self.updated}
-        if self.name is not None:
-            members["name"] = self.name
-        if self.notes is not None:
-            members["notes"] = self.notes
-        if self.assets:
-            members["assets"] = [{"name": name, "url": url} for name, url in self.assets]
-        if self.prerelease is not None:
-            members["prerelease"] = self.prerelease.to_json()
-        return members
-
-
-# Old enough that no app offers its user an update.
-DEFAULT_RELEASES: Final[Mapping[str, Release]] = {
-    platform: Release("1.0.0", 1_600_000_000.0, name=f"Session {platform}") for platform in PLATFORMS
-}
+def release_members(release: Release) -> dict[str, Any]:
+    """Return the members of a reply that tells a release; those without a value are left out."""
+    members: dict[str, Any] = {"result": release.version, "updated": release.updated}
+    if release.name is not None:
+        members["name"] = release.name
+    if release.notes is not None:
+        members["notes"] = release.notes
+    if release.assets:
+        members["assets"] = [{"name": name, "url": url} for name, url in release.assets]
+    if release.prerelease is not None:
+        members["prerelease"] = release_members(release.prerelease)
+    return members
 
 
 def check_version_signature(request: ServiceRequest, *, now_ms: int) -> str | None:

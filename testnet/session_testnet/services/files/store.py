@@ -1,8 +1,7 @@
 """What the file server keeps: a row and a body for each file (file-server §§3.1, 3.2, 7)."""
 
-import hashlib
+import contextlib
 import os
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from session_testnet.services.blobs import open_blobs
+from session_testnet.services.exchange import StoredBody
+from session_testnet.services.files.upload import Upload
 from session_testnet.services.sqlite_file import DatabaseForm, open_database
 
-HASH_ID_LENGTH: Final = 44
-_HASH_SALT: Final = b"SessionFileSvr\x00\x00"
 _NUMERIC_ID_BITS: Final = 53
 _ID_ATTEMPTS: Final = 25
 
@@ -69,22 +68,32 @@ class FileStore:
         self._id_mode = id_mode
         self._random_bytes = random_bytes
 
+    def begin(self) -> Upload:
+        """Return where to write a body; :meth:`keep` makes a file of it."""
+        return Upload(self._blobs)
+
     def add(self, body: bytes, *, now_ms: int, ttl_ms: int) -> FileRecord:
-        """Store a file and return its record; raise :class:`NoFreeId`.
+        """Store a body that is in memory; see :meth:`keep`."""
+        with contextlib.closing(self.begin()) as upload:
+            upload.write(body)
+            return self.keep(upload, now_ms=now_ms, ttl_ms=ttl_ms)
+
+    def keep(self, upload: Upload, *, now_ms: int, ttl_ms: int) -> FileRecord:
+        """Store what has been uploaded and return its record; raise :class:`NoFreeId`, or OSError.
 
         With hash ids the same body is stored once: uploaded becomes now, the expiry the later of old and new.
         """
         expires_ms = now_ms + ttl_ms
         if self._id_mode is IdMode.HASH:
-            file_id = hash_id(body)
+            file_id = upload.hash_id
             known = self.find(file_id, now_ms=now_ms)
             if known is not None:
                 expires_ms = max(expires_ms, known.expires_ms)
         else:
             file_id = self._free_number()
-        record = FileRecord(file_id, len(body), now_ms, expires_ms)
+        record = FileRecord(file_id, upload.size, now_ms, expires_ms)
         # The body first: a row must never name a file that is not there.
-        self._blobs.put(_blob_key(file_id), body)
+        upload.keep(_blob_key(file_id))
         self._database.execute(
             "INSERT OR REPLACE INTO files(id, size, uploaded_ms, expires_ms) VALUES (?, ?, ?, ?)",
             (record.id, record.size, record.uploaded_ms, record.expires_ms),
@@ -99,9 +108,10 @@ class FileStore:
         ).fetchone()
         return FileRecord(*row) if row is not None else None
 
-    def body(self, record: FileRecord) -> bytes | None:
-        """Return the bytes of a file; None when they have gone from the disk."""
-        return self._blobs.get(_blob_key(record.id))
+    def body(self, record: FileRecord) -> StoredBody | None:
+        """Return the bytes of a file, open for reading; None when they have gone from the disk."""
+        file = self._blobs.open(_blob_key(record.id))
+        return None if file is None else StoredBody(file, record.size)
 
     def extend(self, file_id: str, *, now_ms: int, ttl_ms: int) -> FileRecord | None:
         """Let a file live ``ttl_ms`` from now, never shorter than it would have; None for an unknown one."""
@@ -116,8 +126,9 @@ class FileStore:
         """Delete what has expired and return the number of files."""
         expired = self._database.execute("SELECT id FROM files WHERE expires_ms <= ?", (now_ms,)).fetchall()
         for (file_id,) in expired:
-            self._database.execute("DELETE FROM files WHERE id = ?", (file_id,))
+            # The body first: without its row nobody would ever find it again.
             self._blobs.delete(_blob_key(file_id))
+            self._database.execute("DELETE FROM files WHERE id = ?", (file_id,))
         return len(expired)
 
     def close(self) -> None:
@@ -132,11 +143,6 @@ class FileStore:
             if number and taken is None:
                 return str(number)
         raise NoFreeId(f"{_ID_ATTEMPTS} ids were drawn and all of them are taken")
-
-
-def hash_id(body: bytes) -> str:
-    """Return the 44-character id of a body (file-server §3.1)."""
-    return urlsafe_b64encode(hashlib.blake2b(body, digest_size=33, salt=_HASH_SALT).digest()).decode()
 
 
 def _blob_key(file_id: str) -> str:

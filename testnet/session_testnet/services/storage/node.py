@@ -15,7 +15,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.knobs import NodeKnobs
 from session_testnet.peers import PeerLink, PeerReply, PeerUnreachable
-from session_testnet.services.omq import Commands, Connection
+from session_testnet.services.omq import Commands
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.client_rpc import ClientRpc
 from session_testnet.services.storage.context import NodeContext
@@ -26,7 +26,8 @@ from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
 from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
 from session_testnet.services.storage.handover import READY_COMMAND, Handover
 from session_testnet.services.storage.http_front import HttpFront
-from session_testnet.services.storage.omq import Monitor, OmqFront
+from session_testnet.services.storage.monitor import Monitor, Subscriber
+from session_testnet.services.storage.omq import OmqFront
 from session_testnet.services.storage.onion_hops import COMMAND as ONION_COMMAND
 from session_testnet.services.storage.onion_hops import OnionHops
 from session_testnet.services.storage.oxend import Oxend
@@ -161,9 +162,13 @@ class StorageNode:
         """Return the node's OMQ side (storage-rpc §2.2), for a listener with the node's X25519 key."""
         return self._omq.commands()
 
-    def end_subscriptions(self, connection: Connection) -> None:
-        """Push nothing more to an OMQ connection that has ended."""
-        self._monitor.forget(connection)
+    def monitor(self, subscriber: Subscriber, request: bytes) -> bytes:
+        """Answer ``monitor.messages`` of somebody in this process: what an OMQ client is answered, in bt."""
+        return self._monitor.subscribe(subscriber, [request])
+
+    def end_subscriptions(self, subscriber: Subscriber) -> None:
+        """Push nothing more to somebody whose connection has ended."""
+        self._monitor.forget(subscriber)
 
     @property
     def x25519_sk(self) -> bytes:

@@ -1,6 +1,5 @@
 """A storage node's OMQ side: ``storage.*`` in JSON and bt, and the push of messages (storage-rpc §2.2)."""
 
 from session_testnet.services.storage.omq.commands import OmqFront
-from session_testnet.services.storage.omq.monitor import Monitor
 
-__all__ = ["Monitor", "OmqFront"]
+__all__ = ["OmqFront"]

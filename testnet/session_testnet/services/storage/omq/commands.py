@@ -11,8 +11,8 @@ from session_testnet.services.storage.dispatch import META_METHODS
 from session_testnet.services.storage.fault_gate import FaultGate
 from session_testnet.services.storage.fields import BtParams
 from session_testnet.services.storage.methods import METHODS
+from session_testnet.services.storage.monitor import Monitor
 from session_testnet.services.storage.omq.codec import InvalidBody, decode_params, encode_reply
-from session_testnet.services.storage.omq.monitor import Monitor
 from session_testnet.services.storage.rate_limit import RateLimiter
 from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.services.storage.version_profile import NEWER_METHODS

@@ -9,6 +9,7 @@ from session_protocol.bencode import Bencoded
 from session_protocol.ed25519 import verify_detached
 from session_protocol.errors import BadSignature, ProtocolError
 from session_protocol.namespaces import LARGEST_NAMESPACE, SMALLEST_NAMESPACE
+from session_protocol.push import monitor_payload
 from session_protocol.storage_auth import TOKEN_BYTES, Access, Subaccount
 
 BAD_ARGUMENTS: Final = 1
@@ -50,17 +51,37 @@ class MonitorRequest:
     @property
     def payload(self) -> bytes:
         """Return what the signature covers."""
-        flag, listed = int(self.with_data), ",".join(map(str, self.namespaces))
-        return f"MONITOR{self.account.hex()}{self.timestamp_s}{flag}{listed}".encode()
+        return monitor_payload(
+            self.account.hex(), self.timestamp_s, self.namespaces, with_data=self.with_data
+        )
 
 
-def check_subaccount(request: MonitorRequest, subaccount: Subaccount) -> None:
-    """Raise BadSignature unless the owner lets the sub-account read; revocations do not count here."""
-    if Access.ANY_PREFIX not in subaccount.access and subaccount.prefix != request.account[0]:
+def check_signature(
+    payload: bytes, signature: bytes, *, account: bytes, key: bytes, subaccount: Subaccount | None
+) -> None:
+    """Raise BadSignature unless the owner of the account's key signed, or a sub-account that may read.
+
+    The revocation of sub-accounts does not count here.
+    """
+    signer = key
+    if subaccount is not None:
+        try:
+            _check_subaccount(subaccount, account, key)
+        except ProtocolError as error:
+            raise BadSignature(f"Subaccount verification failed: {error}") from None
+        signer = subaccount.ed25519_pk
+    try:
+        verify_detached(signer, payload, signature)
+    except ProtocolError:
+        raise BadSignature("Signature verification failed") from None
+
+
+def _check_subaccount(subaccount: Subaccount, account: bytes, key: bytes) -> None:
+    if Access.ANY_PREFIX not in subaccount.access and subaccount.prefix != account[0]:
         raise BadSignature("the token is for another account prefix")
     if Access.READ not in subaccount.access:
         raise BadSignature("the token does not allow to read")
-    verify_detached(request.key, subaccount.token, subaccount.owner_signature)
+    verify_detached(key, subaccount.token, subaccount.owner_signature)
 
 
 def parse_request(asked: "Bencoded | None") -> MonitorRequest:

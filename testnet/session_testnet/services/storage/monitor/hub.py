@@ -1,18 +1,16 @@
 """The push of new messages to those who asked for it: push servers, mostly (storage-rpc §12)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from session_protocol import bencode
 from session_protocol.bencode import Bencoded
-from session_protocol.ed25519 import verify_detached
-from session_protocol.errors import BadFormat, ProtocolError
-from session_testnet.services.omq.commands import Connection
+from session_protocol.errors import BadFormat, BadSignature
+from session_testnet.services.storage.bt_form import to_bt
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.database import StoredMessage
-from session_testnet.services.storage.omq.codec import to_bt
-from session_testnet.services.storage.omq.monitor_request import (
+from session_testnet.services.storage.monitor.request import (
     BAD_ARGUMENTS,
     BAD_SIGNATURE,
     BAD_TIMESTAMP,
@@ -20,7 +18,7 @@ from session_testnet.services.storage.omq.monitor_request import (
     MonitorRequest,
     Refused,
     Reply,
-    check_subaccount,
+    check_signature,
     parse_request,
 )
 
@@ -33,9 +31,19 @@ _NEWEST_S: Final = 24 * 3600
 _OTHER_SWARM: Final = "Account does not belong to the swarm of this service node"
 
 
+class Subscriber(Protocol):
+    """Somebody whom a node tells of new messages, over whatever connects the two; equal ones are one."""
+
+    @property
+    def push(self) -> Callable[[bytes, bytes], bool]:
+        """Return what sends the subscriber a command and its bt body; False means that it has gone."""
+
+    def __hash__(self) -> int: ...
+
+
 @dataclass(slots=True)
 class _Subscription:
-    """What one connection wants to hear of an account, until when (milliseconds of the node's clock)."""
+    """What one subscriber wants to hear of an account, until when (milliseconds of the node's clock)."""
 
     namespaces: frozenset[int]
     with_data: bool
@@ -43,18 +51,18 @@ class _Subscription:
 
 
 class Monitor:
-    """Keep the subscriptions of one node, one for each account and connection, and serve them."""
+    """Keep the subscriptions of one node, one for each account and subscriber, and serve them."""
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._subscriptions: dict[bytes, dict[Connection, _Subscription]] = {}
+        self._subscriptions: dict[bytes, dict[Subscriber, _Subscription]] = {}
         self._swept_ms = 0
 
     def __len__(self) -> int:
         """Return how many subscriptions there are, some of which may have run out."""
         return sum(map(len, self._subscriptions.values()))
 
-    def subscribe(self, connection: Connection, data: Sequence[bytes]) -> bytes:
+    def subscribe(self, subscriber: Subscriber, data: Sequence[bytes]) -> bytes:
         """Answer the data of ``monitor.messages``: one dictionary, or a list of them, in bt."""
         self._sweep()
         try:
@@ -62,8 +70,8 @@ class Monitor:
         except BadFormat as error:
             return bencode.encode({"errcode": BAD_ARGUMENTS, "error": f"Invalid arguments: {error}"})
         if isinstance(asked, list):
-            return bencode.encode([self._answer(connection, each) for each in asked])
-        return bencode.encode(self._answer(connection, asked))
+            return bencode.encode([self._answer(subscriber, each) for each in asked])
+        return bencode.encode(self._answer(subscriber, asked))
 
     def announce(self, message: StoredMessage) -> None:
         """Push a message that is new on this node to those who want to hear of it."""
@@ -78,10 +86,10 @@ class Monitor:
             "t": message.timestamp,
             "z": message.expiry,
         }
-        for connection, subscription in tuple(subscribed.items()):
+        for subscriber, subscription in tuple(subscribed.items()):
             if subscription.expires_ms > now and message.namespace in subscription.namespaces:
                 pushed = {**body, "~": message.data} if subscription.with_data else body
-                connection.push(PUSH_COMMAND, bencode.encode(pushed))
+                subscriber.push(PUSH_COMMAND, bencode.encode(pushed))
 
     def network_changed(self) -> None:
         """End the subscriptions to accounts that this node's swarm does not keep any more."""
@@ -91,24 +99,24 @@ class Monitor:
         for account in [each for each in self._subscriptions if not self._is_ours(each)]:
             body = {"@": account, "errcode": WRONG_SWARM, "error": _OTHER_SWARM, **self._swarm(account)}
             encoded = bencode.encode(body)
-            for connection, subscription in self._subscriptions.pop(account).items():
+            for subscriber, subscription in self._subscriptions.pop(account).items():
                 if subscription.expires_ms > now:
-                    connection.push(ENDED_COMMAND, encoded)
+                    subscriber.push(ENDED_COMMAND, encoded)
 
-    def forget(self, connection: Connection) -> None:
-        """Drop the subscriptions of a connection that has ended."""
+    def forget(self, subscriber: Subscriber) -> None:
+        """Drop the subscriptions of somebody who cannot be told any more."""
         for account, subscribed in tuple(self._subscriptions.items()):
-            subscribed.pop(connection, None)
+            subscribed.pop(subscriber, None)
             if not subscribed:
                 del self._subscriptions[account]
 
-    def _answer(self, connection: Connection, asked: "Bencoded | None") -> Reply:
+    def _answer(self, subscriber: Subscriber, asked: "Bencoded | None") -> Reply:
         try:
             request = parse_request(asked)
             self._check(request)
         except Refused as refused:
             return refused.reply
-        self._add(connection, request)
+        self._add(subscriber, request)
         return {"success": 1}
 
     def _check(self, request: MonitorRequest) -> None:
@@ -116,28 +124,27 @@ class Monitor:
         if not -_NEWEST_S <= age_s <= _OLDEST_S:
             what = "too old" if age_s > 0 else "in the future"
             raise Refused(BAD_TIMESTAMP, f"Invalid t= signature timestamp: timestamp is {what}")
-        signer = request.key
-        if request.subaccount is not None:
-            try:
-                check_subaccount(request, request.subaccount)
-            except ProtocolError as error:
-                raise Refused(BAD_SIGNATURE, f"Subaccount verification failed: {error}") from None
-            signer = request.subaccount.ed25519_pk
         try:
-            verify_detached(signer, request.payload, request.signature)
-        except ProtocolError:
-            raise Refused(BAD_SIGNATURE, "Signature verification failed") from None
+            check_signature(
+                request.payload,
+                request.signature,
+                account=request.account,
+                key=request.key,
+                subaccount=request.subaccount,
+            )
+        except BadSignature as error:
+            raise Refused(BAD_SIGNATURE, str(error)) from None
         if self._context.profile.watches_swarm_of_subscribers and not self._is_ours(request.account):
             raise Refused(WRONG_SWARM, _OTHER_SWARM, **self._swarm(request.account))
 
-    def _add(self, connection: Connection, request: MonitorRequest) -> None:
-        """Keep a subscription; what the connection has already asked for the account stays part of it."""
+    def _add(self, subscriber: Subscriber, request: MonitorRequest) -> None:
+        """Keep a subscription; what the subscriber has already asked for the account stays part of it."""
         now = self._context.now_ms()
         subscribed = self._subscriptions.setdefault(request.account, {})
-        before = subscribed.get(connection)
+        before = subscribed.get(subscriber)
         if before is None or before.expires_ms <= now:
             before = _Subscription(frozenset(), with_data=False, expires_ms=0)
-        subscribed[connection] = _Subscription(
+        subscribed[subscriber] = _Subscription(
             before.namespaces.union(request.namespaces),
             before.with_data or request.with_data,
             now + LIFE_MS,
