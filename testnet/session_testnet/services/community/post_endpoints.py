@@ -10,6 +10,7 @@ from session_testnet.services.community.access import (
     Stores,
     Visit,
     invalid_data,
+    json_object,
     list_limit,
     no_such,
     permission_denied,
@@ -18,6 +19,7 @@ from session_testnet.services.community.access import (
 )
 from session_testnet.services.community.permissions import Right
 from session_testnet.services.community.posts import Draft, Post
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.encoded_bytes import decode_base64
 from session_testnet.services.exchange import (
@@ -35,11 +37,11 @@ _MAX_ID: Final = 2**63 - 1
 class PostEndpoints:
     """Answer everything about messages."""
 
-    def __init__(self, stores: Stores, access: Access, clock: Clock, *, rate_limit: bool) -> None:
+    def __init__(self, stores: Stores, access: Access, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._access = access
         self._clock = clock
-        self._rate_limit = rate_limit
+        self._settings = settings
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes."""
@@ -73,13 +75,13 @@ class PostEndpoints:
 
     def _post(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, author = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
+        document = json_object(request)
         draft = self._draft(document)
         files = _file_ids(document)
         if draft.is_whisper and not visit.standing.moderator:
             raise permission_denied()
         now_ms = self._clock.now_ms()
-        limited = self._rate_limit and not visit.standing.admin
+        limited = self._settings.rate_limit and not visit.standing.admin
         if limited and self._stores.posts.is_rate_limited(visit.room, author, now_ms=now_ms):
             raise sentence(429, "Rate limited")
         post = self._stores.posts.add(visit.room, author, draft, now_ms=now_ms)
@@ -88,7 +90,7 @@ class PostEndpoints:
 
     def _edit(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, user = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
+        document = json_object(request)
         data, signature, files = _data(document), _signature(document), _file_ids(document)
         post = self._own_or_refuse(request, visit, user)
         now_ms = self._clock.now_ms()
@@ -137,13 +139,6 @@ class PostEndpoints:
 
 def _messages(posts: list[Post]) -> ServiceResponse:
     return json_reply([post.to_json() for post in posts])
-
-
-def _object(request: ServiceRequest) -> dict[str, Any]:
-    document = request.json()
-    if not isinstance(document, dict):
-        raise HttpError(400, "the body is not a JSON object")
-    return document
 
 
 def _data(document: dict[str, Any]) -> bytes:

@@ -9,11 +9,11 @@ from typing import Final
 from session_testnet.services.blobs import BlobStore
 from session_testnet.services.community.posts import Post
 from session_testnet.services.community.rooms import Room
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 
-# How long a file waits to be attached to a message, and how long it lives once it is.
+# How long a file waits to be attached to a message.
 UNATTACHED_MS: Final = 60 * 60 * 1000
-ATTACHED_MS: Final = 15 * 24 * 60 * 60 * 1000
 
 _MAX_NAME_LETTERS: Final = 60
 # What a file name on disk is made of.
@@ -34,9 +34,10 @@ class RoomFile:
 class UploadStore:
     """Keep the files of all rooms."""
 
-    def __init__(self, database: sqlite3.Connection, blobs: BlobStore) -> None:
+    def __init__(self, database: sqlite3.Connection, blobs: BlobStore, settings: ServerSettings) -> None:
         self._database = database
         self._blobs = blobs
+        self._settings = settings
 
     def add(self, room: Room, uploader: User, body: bytes, filename: str | None, *, now_ms: int) -> int:
         """Store a file and return its id."""
@@ -67,11 +68,13 @@ class UploadStore:
 
     def attach(self, post: Post, file_ids: Sequence[int], *, now_ms: int) -> None:
         """Attach to a message those files that its author uploaded into its room and that wait for one."""
+        lifetime_ms = self._settings.attached_file_ms
+        expires_ms = None if lifetime_ms is None else now_ms + lifetime_ms
         for file_id in file_ids:
             self._database.execute(
                 "UPDATE files SET post = ?, expires_ms = ? WHERE id = ? AND room = ? AND uploader = ?"
                 " AND post IS NULL AND expires_ms > ?",
-                (post.id, now_ms + ATTACHED_MS, file_id, post.room_id, post.author_id, now_ms),
+                (post.id, expires_ms, file_id, post.room_id, post.author_id, now_ms),
             )
 
     def purge(self, *, now_ms: int) -> int:
@@ -83,6 +86,18 @@ class UploadStore:
             self._database.execute("DELETE FROM files WHERE id = ?", (file_id,))
             self._blobs.delete(key)
         return len(expired)
+
+    def keys(self, room: Room | None = None) -> list[str]:
+        """Return under which keys the bodies of all files lie, or those of one room."""
+        rows = self._database.execute(
+            "SELECT blob_key FROM files WHERE ?1 IS NULL OR room = ?1", (room.id if room else None,)
+        )
+        return [row[0] for row in rows]
+
+    def drop_bodies(self, keys: Sequence[str]) -> None:
+        """Delete the bodies of files that are no longer listed."""
+        for key in keys:
+            self._blobs.delete(key)
 
 
 def name_on_disk(filename: str | None) -> str:
