@@ -10,7 +10,7 @@ from session_testnet.services.community.access import Stores
 from session_testnet.services.community.bans import timeout_ms
 from session_testnet.services.community.permissions import Defaults, Right
 from session_testnet.services.community.roles import RoleChange, RoleRefused
-from session_testnet.services.community.rooms import Room, RoomChanges
+from session_testnet.services.community.rooms import Moderators, Room, RoomChanges
 from session_testnet.services.community.users import User
 
 _TOKEN: Final = re.compile("[0-9A-Za-z_-]{1,64}")
@@ -42,6 +42,10 @@ class Administration:
             known = ", ".join(room.token for room in self.rooms()) or "none"
             raise AdministrationError(f"there is no room {token!r}", f"the rooms are: {known}")
         return room
+
+    def moderators(self, room: Room) -> Moderators:
+        """Return who moderates a room."""
+        return self._stores.rooms.moderators(room)
 
     def create_room(
         self, token: str, name: str, description: str | None = None, defaults: Defaults | None = None
