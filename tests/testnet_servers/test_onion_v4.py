@@ -71,7 +71,7 @@ def test_published_requests_open_and_their_answers_too(vectors, clock, trace, se
         inner = onion.decode_v4_response(onion.open_reply(key, answer.body))
         assert inner.code == 200
         assert inner.headers == {"content-type": "application/json"}
-        assert inner.body == b'{"capabilities":["blind","sogs"]}'
+        assert inner.body == b'{"capabilities":["blind","reactions","sogs"]}'
 
 
 @pytest.mark.parametrize("enc_type", [None, *EncryptionType])

@@ -148,16 +148,20 @@ class _Route(Generic[Context]):
 
 
 class Router(Generic[Context]):
-    """Find the handler of a request; answer unknown paths 404, wrong methods 405 (open-group-server §2)."""
+    """Find the handler of a request; answer unknown paths 404, wrong methods 405 (open-group-server §2).
 
-    def __init__(self) -> None:
+    ``part_kinds`` adds kinds of named parts, each an expression that such a part matches.
+    """
+
+    def __init__(self, part_kinds: Mapping[str, str] | None = None) -> None:
+        self._part_kinds = {**_PART_KINDS, **(part_kinds or {})}
         self._routes: dict[str, _Route[Context]] = {}
 
     def add(self, method: str, template: str, handler: Handler[Context]) -> None:
         """Add a handler for paths such as ``/room/{token:room}/message/{id:int}``."""
         route = self._routes.get(template)
         if route is None:
-            route = self._routes[template] = _Route(_compile(template), {})
+            route = self._routes[template] = _Route(_compile(template, self._part_kinds), {})
         route.handlers[method] = handler
 
     def dispatch(self, request: ServiceRequest, context: Context) -> ServiceResponse:
@@ -272,11 +276,11 @@ async def _read_body(request: web.Request, limit: int) -> bytes | None:
     return b"".join(chunks)
 
 
-def _compile(template: str) -> re.Pattern[str]:
+def _compile(template: str, part_kinds: Mapping[str, str]) -> re.Pattern[str]:
     """Turn a route's template into an expression; what is not a named part is literal."""
     expression, last = "", 0
     for part in _PART.finditer(template):
         literal = template[last : part.start()]
-        expression += f"{re.escape(literal)}(?P<{part[1]}>{_PART_KINDS[part[2] or '']})"
+        expression += f"{re.escape(literal)}(?P<{part[1]}>{part_kinds[part[2] or '']})"
         last = part.end()
     return re.compile(expression + re.escape(template[last:]), re.DOTALL | re.ASCII)

@@ -1,12 +1,18 @@
 """What the endpoints of the community server share: the stores, and the checks of who may do what."""
 
 import sqlite3
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from session_testnet.clock import Clock
 from session_testnet.services.blobs import BlobStore
+from session_testnet.services.community.content_settings import ContentSettings
+from session_testnet.services.community.inbox import Inbox
 from session_testnet.services.community.permissions import Right, Standing, standing
+from session_testnet.services.community.pins import PinBook
 from session_testnet.services.community.posts import PostBook, Viewer
+from session_testnet.services.community.reactions import ReactionBook
+from session_testnet.services.community.removal import Remover
 from session_testnet.services.community.rooms import Room, RoomDirectory
 from session_testnet.services.community.uploads import UploadStore
 from session_testnet.services.community.users import User, UserDirectory
@@ -18,6 +24,7 @@ from session_testnet.services.exchange import (
     error_page,
     text_reply,
 )
+from session_testnet.services.sqlite_file import transaction
 
 Caller = User | None
 """Who signed a request; None for an anonymous one."""
@@ -26,11 +33,27 @@ Caller = User | None
 class Stores:
     """Everything that a community server keeps, over one database."""
 
-    def __init__(self, database: sqlite3.Connection, blobs: BlobStore, users: UserDirectory) -> None:
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        blobs: BlobStore,
+        users: UserDirectory,
+        content: ContentSettings,
+    ) -> None:
+        self._database = database
+        self.content = content
         self.users = users
         self.rooms = RoomDirectory(database)
         self.posts = PostBook(database)
-        self.uploads = UploadStore(database, blobs)
+        self.reactions = ReactionBook(database)
+        self.uploads = UploadStore(database, blobs, content)
+        self.pins = PinBook(database, self.uploads)
+        self.remover = Remover(database, self.posts, self.reactions, self.pins, self.uploads)
+        self.inbox = Inbox(database)
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Change several of them completely or not at all."""
+        return transaction(self._database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,20 @@ class Access:
             self._stores.rooms.visited(visit.room, caller.id, now_ms=self._clock.now_ms())
         return visit
 
+    def moderate(self, request: ServiceRequest, caller: Caller) -> Visit:
+        """Enter a room as one of its moderators; HttpError 403 for everybody else."""
+        visit = self.enter(request, caller)
+        if not visit.standing.moderator:
+            raise _wrong_role("moderator")
+        return visit
+
+    def administer(self, request: ServiceRequest, caller: Caller) -> tuple[Visit, User]:
+        """Enter a room as one of its admins; HttpError 403 for everybody else."""
+        visit = self.enter(request, caller)
+        if caller is None or not visit.standing.admin:
+            raise _wrong_role("admin")
+        return visit, caller
+
     def act(self, request: ServiceRequest, caller: Caller, *rights: Right) -> tuple[Visit, User]:
         """Enter a room to do something; HttpError 401 when anonymous, 403 without all of the rights."""
         visit = self.enter(request, caller)
@@ -91,6 +128,10 @@ def require_user(caller: Caller) -> User:
     if caller is None:
         raise HttpError(401, response=text_reply("X-SOGS-* request authentication required", 401))
     return caller
+
+
+def _wrong_role(role: str) -> HttpError:
+    return HttpError(403, response=text_reply(f"This endpoint requires {role} room permissions", 403))
 
 
 def permission_denied() -> HttpError:
@@ -112,22 +153,3 @@ def sentence(status: int, text: str) -> HttpError:
     """Make a refusal that says one sentence, labelled as HTML as the reference does."""
     page = error_page(status)
     return HttpError(status, response=ServiceResponse(status, page.headers, text.encode()))
-
-
-def list_limit(request: ServiceRequest) -> int:
-    """Return how many messages a list may have (1…256, 100 unless said otherwise); HttpError 400.
-
-    ``reactors`` is checked too, though there is nothing yet that it limits.
-    """
-    _clamped(request, "reactors", 4, 0, 20)
-    return _clamped(request, "limit", 100, 1, 256)
-
-
-def _clamped(request: ServiceRequest, name: str, default: int, low: int, high: int) -> int:
-    text = request.query_value(name)
-    if text is None:
-        return default
-    try:
-        return max(low, min(high, int(text)))
-    except ValueError:
-        raise HttpError(400, f"{name} is not an integer") from None

@@ -9,6 +9,7 @@ from session_testnet.clock import Clock
 from session_testnet.services.community.access import Access, Caller, Stores, no_such
 from session_testnet.services.community.permissions import Right
 from session_testnet.services.exchange import (
+    HttpError,
     Router,
     ServiceRequest,
     ServiceResponse,
@@ -38,6 +39,8 @@ class FileEndpoints:
 
     def _upload(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, uploader = self._access.act(request, caller, Right.WRITE, Right.UPLOAD)
+        if len(request.body) > self._stores.content.max_upload_bytes:
+            raise HttpError(413)
         name = file_name(request.headers.get("content-disposition", ""))
         file_id = self._stores.uploads.add(
             visit.room, uploader, request.body, name, now_ms=self._clock.now_ms()

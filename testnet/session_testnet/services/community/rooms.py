@@ -125,8 +125,10 @@ class RoomDirectory:
         ).rowcount
 
 
-def room_details(room: Room, standing: Standing, moderators: Moderators) -> dict[str, Any]:
-    """Return the Room object that a caller sees (open-group-server §8.1)."""
+def room_details(
+    room: Room, standing: Standing, moderators: Moderators, pins: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the Room object that a caller sees (open-group-server §8.1), the oldest of its pins first."""
     details: dict[str, Any] = {
         "token": room.token,
         "name": room.name,
@@ -141,6 +143,8 @@ def room_details(room: Room, standing: Standing, moderators: Moderators) -> dict
     }
     if room.description is not None:
         details["description"] = room.description
+    if pins:
+        details["pinned_messages"] = pins
     if standing.moderator and moderators.hidden_moderators:
         details["hidden_moderators"] = moderators.hidden_moderators
     if standing.moderator and moderators.hidden_admins:
