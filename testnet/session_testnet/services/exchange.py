@@ -137,7 +137,16 @@ def error_page(status: int, reason: str = "") -> ServiceResponse:
 Handler = Callable[[ServiceRequest, Context], ServiceResponse]
 
 # What a named part of a route matches; a part without a kind matches one path segment.
-_PART_KINDS: Final = {"": "[^/]+", "int": "[0-9]+", "room": "[A-Za-z0-9_-]{1,64}", "rest": ".+"}
+_PART_KINDS: Final = {
+    "": "[^/]+",
+    "int": "[0-9]+",
+    "room": "[A-Za-z0-9_-]{1,64}",
+    "rest": ".+",
+    "blinded_id": "15[0-9A-Fa-f]{64}",
+    "user_id": "[01]5[0-9A-Fa-f]{64}",
+    "blinded_id_or_25": "[12]5[0-9A-Fa-f]{64}",
+    "user_id_or_25": "[012]5[0-9A-Fa-f]{64}",
+}
 _PART: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -148,20 +157,16 @@ class _Route(Generic[Context]):
 
 
 class Router(Generic[Context]):
-    """Find the handler of a request; answer unknown paths 404, wrong methods 405 (open-group-server §2).
+    """Find the handler of a request; answer unknown paths 404, wrong methods 405 (open-group-server §2)."""
 
-    ``part_kinds`` adds kinds of named parts, each an expression that such a part matches.
-    """
-
-    def __init__(self, part_kinds: Mapping[str, str] | None = None) -> None:
-        self._part_kinds = {**_PART_KINDS, **(part_kinds or {})}
+    def __init__(self) -> None:
         self._routes: dict[str, _Route[Context]] = {}
 
     def add(self, method: str, template: str, handler: Handler[Context]) -> None:
         """Add a handler for paths such as ``/room/{token:room}/message/{id:int}``."""
         route = self._routes.get(template)
         if route is None:
-            route = self._routes[template] = _Route(_compile(template, self._part_kinds), {})
+            route = self._routes[template] = _Route(_compile(template), {})
         route.handlers[method] = handler
 
     def dispatch(self, request: ServiceRequest, context: Context) -> ServiceResponse:
@@ -276,11 +281,11 @@ async def _read_body(request: web.Request, limit: int) -> bytes | None:
     return b"".join(chunks)
 
 
-def _compile(template: str, part_kinds: Mapping[str, str]) -> re.Pattern[str]:
+def _compile(template: str) -> re.Pattern[str]:
     """Turn a route's template into an expression; what is not a named part is literal."""
     expression, last = "", 0
     for part in _PART.finditer(template):
         literal = template[last : part.start()]
-        expression += f"{re.escape(literal)}(?P<{part[1]}>{part_kinds[part[2] or '']})"
+        expression += f"{re.escape(literal)}(?P<{part[1]}>{_PART_KINDS[part[2] or '']})"
         last = part.end()
     return re.compile(expression + re.escape(template[last:]), re.DOTALL | re.ASCII)

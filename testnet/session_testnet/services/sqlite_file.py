@@ -70,7 +70,7 @@ def open_database(path: Path | None, form: DatabaseForm) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Do several statements completely or not at all; inside another transaction, as a part of that one."""
+    """Do several statements completely or not at all; inside another transaction they become part of it."""
     if connection.in_transaction:
         yield connection
         return

@@ -3,10 +3,10 @@
 import sqlite3
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from session_testnet.clock import Clock
 from session_testnet.services.blobs import BlobStore
-from session_testnet.services.community.content_settings import ContentSettings
 from session_testnet.services.community.inbox import Inbox
 from session_testnet.services.community.permissions import Right, Standing, standing
 from session_testnet.services.community.pins import PinBook
@@ -14,6 +14,7 @@ from session_testnet.services.community.posts import PostBook, Viewer
 from session_testnet.services.community.reactions import ReactionBook
 from session_testnet.services.community.removal import Remover
 from session_testnet.services.community.rooms import Room, RoomDirectory
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.uploads import UploadStore
 from session_testnet.services.community.users import User, UserDirectory
 from session_testnet.services.exchange import (
@@ -38,22 +39,21 @@ class Stores:
         database: sqlite3.Connection,
         blobs: BlobStore,
         users: UserDirectory,
-        content: ContentSettings,
+        settings: ServerSettings,
     ) -> None:
-        self._database = database
-        self.content = content
+        self.database = database
         self.users = users
         self.rooms = RoomDirectory(database)
         self.posts = PostBook(database)
         self.reactions = ReactionBook(database)
-        self.uploads = UploadStore(database, blobs, content)
+        self.uploads = UploadStore(database, blobs, settings)
         self.pins = PinBook(database, self.uploads)
         self.remover = Remover(database, self.posts, self.reactions, self.pins, self.uploads)
         self.inbox = Inbox(database)
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Change several of them completely or not at all."""
-        return transaction(self._database)
+        return transaction(self.database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,20 @@ class Access:
         return visit
 
     def moderate(self, request: ServiceRequest, caller: Caller) -> Visit:
-        """Enter a room as one of its moderators; HttpError 403 for everybody else."""
+        """Enter a room to moderate it; HttpError 403 for anybody else."""
         visit = self.enter(request, caller)
         if not visit.standing.moderator:
-            raise _wrong_role("moderator")
+            raise HttpError(
+                403, response=text_reply("This endpoint requires moderator room permissions", 403)
+            )
         return visit
 
-    def administer(self, request: ServiceRequest, caller: Caller) -> tuple[Visit, User]:
-        """Enter a room as one of its admins; HttpError 403 for everybody else."""
+    def administer(self, request: ServiceRequest, caller: Caller) -> Visit:
+        """Enter a room as one of its admins; HttpError 403 for anybody else."""
         visit = self.enter(request, caller)
-        if caller is None or not visit.standing.admin:
-            raise _wrong_role("admin")
-        return visit, caller
+        if not visit.standing.admin:
+            raise HttpError(403, response=text_reply("This endpoint requires admin room permissions", 403))
+        return visit
 
     def act(self, request: ServiceRequest, caller: Caller, *rights: Right) -> tuple[Visit, User]:
         """Enter a room to do something; HttpError 401 when anonymous, 403 without all of the rights."""
@@ -128,10 +130,6 @@ def require_user(caller: Caller) -> User:
     if caller is None:
         raise HttpError(401, response=text_reply("X-SOGS-* request authentication required", 401))
     return caller
-
-
-def _wrong_role(role: str) -> HttpError:
-    return HttpError(403, response=text_reply(f"This endpoint requires {role} room permissions", 403))
 
 
 def permission_denied() -> HttpError:
@@ -153,3 +151,11 @@ def sentence(status: int, text: str) -> HttpError:
     """Make a refusal that says one sentence, labelled as HTML as the reference does."""
     page = error_page(status)
     return HttpError(status, response=ServiceResponse(status, page.headers, text.encode()))
+
+
+def json_object(request: ServiceRequest) -> dict[str, Any]:
+    """Return the JSON object that a request carries; HttpError 400 for any other body."""
+    document = request.json()
+    if not isinstance(document, dict):
+        raise HttpError(400, "the body is not a JSON object")
+    return document

@@ -13,11 +13,6 @@ from session_testnet.services.blobs import open_blobs
 from session_testnet.services.community.access import Access, Caller, Stores
 from session_testnet.services.community.authentication import Authenticator, NonceMemory
 from session_testnet.services.community.batch import run_batch
-from session_testnet.services.community.content_settings import (
-    DEFAULT_MAX_UPLOAD_BYTES,
-    DEFAULT_UPLOAD_LIFETIME_MS,
-    ContentSettings,
-)
 from session_testnet.services.community.file_endpoints import FileEndpoints
 from session_testnet.services.community.inbox_endpoints import InboxEndpoints
 from session_testnet.services.community.pin_endpoints import PinEndpoints
@@ -28,6 +23,7 @@ from session_testnet.services.community.room_endpoints import RoomEndpoints
 from session_testnet.services.community.rooms import RoomSpec
 from session_testnet.services.community.schema import FORM
 from session_testnet.services.community.seeding import Greeter
+from session_testnet.services.community.settings import ATTACHED_MS, MAX_UPLOAD_BYTES, ServerSettings
 from session_testnet.services.community.users import Role, UserDirectory, without_sign_bit
 from session_testnet.services.exchange import (
     HttpError,
@@ -55,8 +51,8 @@ class CommunityServer:
     ``seed`` is the server's 32-byte Ed25519 seed, or a pair of keys. ``directory`` None keeps all in
     memory; otherwise what it holds is kept, and only rooms that are new in ``rooms`` are added. A room's
     ``messages``, where its specification has any, are posted when the room is made. ``accept_blinded25``
-    lets the second version of blinded ids in, which no client sends (open-group-server §23). For the
-    settings of content see :class:`ContentSettings`; those under ``content`` may change while it runs.
+    lets the second version of blinded ids in, which no client sends (open-group-server §23). For
+    the other settings see :class:`ServerSettings`; those under ``settings`` may change while it runs.
     """
 
     def __init__(
@@ -72,8 +68,8 @@ class CommunityServer:
         require_blinding: bool = True,
         accept_blinded25: bool = False,
         rate_limit: bool = True,
-        upload_lifetime_ms: int | None = DEFAULT_UPLOAD_LIFETIME_MS,
-        max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES,
+        attached_file_ms: int | None = ATTACHED_MS,
+        max_upload_bytes: int = MAX_UPLOAD_BYTES,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """Open the database; DatabaseRefused for a foreign or damaged one, ValueError for an unknown room."""
@@ -84,8 +80,10 @@ class CommunityServer:
         self._database = open_database(directory / "community.sqlite" if directory else None, FORM)
         users = UserDirectory(self._database, self._positive_blinded_id if require_blinding else None)
         blobs = open_blobs(directory / "uploads" if directory else None)
-        self.content = ContentSettings(rate_limit, upload_lifetime_ms, max_upload_bytes)
-        self._stores = Stores(self._database, blobs, users, self.content)
+        self.settings = ServerSettings(
+            require_blinding, accept_blinded25, rate_limit, attached_file_ms, max_upload_bytes
+        )
+        self._stores = Stores(self._database, blobs, users, self.settings)
         self._batch_depth = 0
         self._nonces = NonceMemory(self._database)
         self._capabilities = sorted({"sogs", "reactions"} | ({"blind"} if require_blinding else set()))
@@ -101,7 +99,7 @@ class CommunityServer:
         self._onion_v3 = OnionV3Endpoint(
             self._keys, self._authenticate_and_dispatch, endpoint_prefix="/legacy/", random_bytes=random_bytes
         )
-        self._router = self._make_router(require_blinding=require_blinding, accept_blinded25=accept_blinded25)
+        self._router = self._make_router()
         greeter = Greeter(self._keys.x25519_sk, self._keys.x25519_pk, blinded=require_blinding)
         try:
             self._add_rooms(rooms, greeter)
@@ -129,7 +127,7 @@ class CommunityServer:
         """Return an aiohttp application that serves everything and cleans up periodically."""
         application = serve_exchanges(
             self.handle,
-            max_body=lambda _: max(MAX_ONION_BYTES, self.content.max_upload_bytes),
+            max_body=lambda _: max(MAX_ONION_BYTES, self.settings.max_upload_bytes),
             too_large=error_page(413),
         )
         run_periodically(application, self.cleanup, CLEANUP_PERIOD_S)
@@ -164,8 +162,8 @@ class CommunityServer:
         """Close the database; safe to call twice."""
         self._database.close()
 
-    def _make_router(self, *, require_blinding: bool, accept_blinded25: bool) -> Router[Caller]:
-        router: Router[Caller] = Router(_id_kinds(require_blinding, accept_blinded25))
+    def _make_router(self) -> Router[Caller]:
+        router: Router[Caller] = Router()
         access = Access(self._stores, self._clock)
         router.add("GET", "/capabilities", self._answer_capabilities)
         router.add("POST", "/batch", self._batch)
@@ -174,12 +172,12 @@ class CommunityServer:
         for path in ONION_V3_PATHS:
             router.add("POST", path, lambda request, _: self._onion_v3.answer(request))
         RoomEndpoints(self._stores, access).add_to(router)
-        PostEndpoints(self._stores, access, self._clock).add_to(router)
-        RemovalEndpoints(self._stores, access, self._clock).add_to(router)
+        PostEndpoints(self._stores, access, self._clock, self.settings).add_to(router)
+        RemovalEndpoints(self._stores, access, self._clock, self.settings).add_to(router)
         ReactionEndpoints(self._stores, access, self._clock).add_to(router)
         PinEndpoints(self._stores, access, self._clock).add_to(router)
-        InboxEndpoints(self._stores, self._clock).add_to(router)
-        FileEndpoints(self._stores, access, self._clock).add_to(router)
+        InboxEndpoints(self._stores, self._clock, self.settings).add_to(router)
+        FileEndpoints(self._stores, access, self._clock, self.settings).add_to(router)
         return router
 
     def _add_rooms(self, rooms: Sequence[RoomSpec], greeter: Greeter) -> None:
@@ -248,10 +246,3 @@ class CommunityServer:
             return run_batch(request, dispatch, stop_at_failure=stop_at_failure)
         finally:
             self._batch_depth -= 1
-
-
-def _id_kinds(require_blinding: bool, accept_blinded25: bool) -> dict[str, str]:
-    """Return which ids stand in paths: of members of a room, and blinded ones (open-group-server §2)."""
-    blinded = "[12]5" if accept_blinded25 else "15"
-    member = blinded if require_blinding else "[012]5" if accept_blinded25 else "[01]5"
-    return {"member": f"{member}[0-9A-Fa-f]{{64}}", "blinded": f"{blinded}[0-9A-Fa-f]{{64}}"}

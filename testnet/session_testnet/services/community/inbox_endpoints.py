@@ -1,9 +1,10 @@
 """Endpoints for direct messages between users of the server (open-group-server §15)."""
 
 from session_testnet.clock import Clock
-from session_testnet.services.community.access import Caller, Stores, no_such, require_user
+from session_testnet.services.community.access import Caller, Stores, json_object, no_such, require_user
 from session_testnet.services.community.inbox import Box
 from session_testnet.services.community.paging import list_limit
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.encoded_bytes import decode_base64
 from session_testnet.services.exchange import (
@@ -20,9 +21,10 @@ from session_testnet.services.exchange import (
 class InboxEndpoints:
     """Answer inboxes and outboxes, which only users under blinded ids have."""
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
+    def __init__(self, stores: Stores, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._clock = clock
+        self._recipient_kind = "blinded_id_or_25" if settings.accept_blinded25 else "blinded_id"
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes."""
@@ -31,7 +33,7 @@ class InboxEndpoints:
             router.add("GET", path, self._list(box))
             router.add("GET", f"{path}/since/{{id:int}}", self._since(box))
         router.add("DELETE", "/inbox", self._empty)
-        router.add("POST", "/inbox/{recipient:blinded}", self._send)
+        router.add("POST", f"/inbox/{{recipient:{self._recipient_kind}}}", self._send)
 
     def _list(self, box: Box) -> Handler[Caller]:
         def answer(request: ServiceRequest, caller: Caller) -> ServiceResponse:
@@ -62,8 +64,7 @@ class InboxEndpoints:
 
     def _send(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         sender = require_user(caller)
-        document = request.json()
-        encoded = document.get("message") if isinstance(document, dict) else None
+        encoded = json_object(request).get("message")
         body = decode_base64(encoded) if isinstance(encoded, str) else None
         if body is None:
             raise HttpError(400, "message is missing or not base64")

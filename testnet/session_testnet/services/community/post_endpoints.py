@@ -10,6 +10,7 @@ from session_testnet.services.community.access import (
     Stores,
     Visit,
     invalid_data,
+    json_object,
     no_such,
     permission_denied,
     sentence,
@@ -17,6 +18,7 @@ from session_testnet.services.community.access import (
 from session_testnet.services.community.paging import Page
 from session_testnet.services.community.permissions import Right
 from session_testnet.services.community.posts import Draft, Post
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.encoded_bytes import decode_base64
 from session_testnet.services.exchange import (
     HttpError,
@@ -33,10 +35,11 @@ _MAX_ID: Final = 2**63 - 1
 class PostEndpoints:
     """Answer everything about messages."""
 
-    def __init__(self, stores: Stores, access: Access, clock: Clock) -> None:
+    def __init__(self, stores: Stores, access: Access, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._access = access
         self._clock = clock
+        self._settings = settings
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes."""
@@ -93,13 +96,13 @@ class PostEndpoints:
 
     def _post(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, author = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
+        document = json_object(request)
         whisper_to, whisper_mods = _whisper(document)
         data, signature, files = _data(document), _signature(document), _file_ids(document)
         if (whisper_mods or whisper_to is not None) and not visit.standing.moderator:
             raise permission_denied()
         now_ms = self._clock.now_ms()
-        limited = self._stores.content.rate_limit and not visit.standing.admin
+        limited = self._settings.rate_limit and not visit.standing.admin
         if limited and self._stores.posts.is_rate_limited(visit.room, author, now_ms=now_ms):
             raise sentence(429, "Rate limited")
         with self._stores.transaction():
@@ -113,7 +116,7 @@ class PostEndpoints:
 
     def _edit(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, user = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
+        document = json_object(request)
         data, signature, files = _data(document), _signature(document), _file_ids(document)
         post = self._stores.posts.find(visit.room, request.number("id"))
         if post is None:
@@ -125,13 +128,6 @@ class PostEndpoints:
             self._stores.posts.edit(post, data, signature, now_ms=now_ms)
             self._stores.uploads.attach(post, files, now_ms=now_ms)
         return json_reply({})
-
-
-def _object(request: ServiceRequest) -> dict[str, Any]:
-    document = request.json()
-    if not isinstance(document, dict):
-        raise HttpError(400, "the body is not a JSON object")
-    return document
 
 
 def _data(document: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from session_testnet.services.community.access import (
     require_user,
 )
 from session_testnet.services.community.permissions import Right
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.exchange import Router, ServiceRequest, ServiceResponse, json_reply
 
@@ -17,16 +18,19 @@ from session_testnet.services.exchange import Router, ServiceRequest, ServiceRes
 class RemovalEndpoints:
     """Answer authors that take back what they wrote, and moderators that tidy up."""
 
-    def __init__(self, stores: Stores, access: Access, clock: Clock) -> None:
+    def __init__(self, stores: Stores, access: Access, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._access = access
         self._clock = clock
+        kind = "blinded_id" if settings.require_blinding else "user_id"
+        self._author_kind = f"{kind}_or_25" if settings.accept_blinded25 else kind
 
     def add_to(self, router: Router[Caller]) -> None:
-        """Add the routes."""
+        """Add the routes; whose messages go is named by an id of those that the server accepts."""
+        author = f"{{author:{self._author_kind}}}"
         router.add("DELETE", "/room/{token:room}/message/{id:int}", self._remove)
-        router.add("DELETE", "/room/{token:room}/all/{author:member}", self._remove_all)
-        router.add("DELETE", "/rooms/all/{author:member}", self._remove_everywhere)
+        router.add("DELETE", f"/room/{{token:room}}/all/{author}", self._remove_all)
+        router.add("DELETE", f"/rooms/all/{author}", self._remove_everywhere)
 
     def _remove(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         # Moderators have every right; whoever has lost the right to write is refused before anything is

@@ -31,7 +31,8 @@ FORM: Final = DatabaseForm(
         read INTEGER NOT NULL DEFAULT 1,
         accessible INTEGER NOT NULL DEFAULT 1,
         write INTEGER NOT NULL DEFAULT 1,
-        upload INTEGER NOT NULL DEFAULT 1
+        upload INTEGER NOT NULL DEFAULT 1,
+        image INTEGER REFERENCES files ON DELETE SET NULL
     );
     CREATE TABLE room_overrides (
         room INTEGER NOT NULL REFERENCES rooms ON DELETE CASCADE,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from session_testnet.services.blobs import BlobStore
-from session_testnet.services.community.content_settings import ContentSettings
 from session_testnet.services.community.posts import Post
 from session_testnet.services.community.rooms import Room
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.sqlite_file import transaction
 
@@ -35,7 +35,7 @@ class RoomFile:
 class UploadStore:
     """Keep the files of all rooms."""
 
-    def __init__(self, database: sqlite3.Connection, blobs: BlobStore, settings: ContentSettings) -> None:
+    def __init__(self, database: sqlite3.Connection, blobs: BlobStore, settings: ServerSettings) -> None:
         self._database = database
         self._blobs = blobs
         self._settings = settings
@@ -74,7 +74,7 @@ class UploadStore:
 
         They live as long as the operator says, and for ever at a pinned message.
         """
-        lifetime = self._settings.upload_lifetime_ms
+        lifetime = self._settings.attached_file_ms
         for file_id in file_ids:
             self._database.execute(
                 "UPDATE files SET post = ?1,"
@@ -96,14 +96,14 @@ class UploadStore:
 
     def release(self, post_id: int) -> None:
         """Let the files of a message live as long as others of their age: it is no longer pinned."""
-        self._database.execute(
-            "UPDATE files SET expires_ms = uploaded_ms + ? WHERE post = ?",
-            (self._settings.upload_lifetime_ms, post_id),
-        )
+        lifetime = self._settings.attached_file_ms
+        for file_id, uploaded_ms in self._mortal(post_id):
+            self._expire_at(file_id, None if lifetime is None else uploaded_ms + lifetime)
 
     def expire(self, post_id: int) -> None:
         """Let the files of a message expire at once: it has been deleted."""
-        self._database.execute("UPDATE files SET expires_ms = 0 WHERE post = ?", (post_id,))
+        for file_id, _ in self._mortal(post_id):
+            self._expire_at(file_id, 0)
 
     def purge(self, *, now_ms: int) -> int:
         """Delete what has expired and return the number of files."""
@@ -114,6 +114,18 @@ class UploadStore:
             self._database.execute("DELETE FROM files WHERE id = ?", (file_id,))
             self._blobs.delete(key)
         return len(expired)
+
+    def _mortal(self, post_id: int) -> list[tuple[int, int]]:
+        """Return the files of a message, and when they came, that do not live on as a room's image."""
+        rows = self._database.execute(
+            "SELECT id, uploaded_ms FROM files WHERE post = ?"
+            " AND id NOT IN (SELECT image FROM rooms WHERE image IS NOT NULL)",
+            (post_id,),
+        )
+        return [(file_id, uploaded_ms) for file_id, uploaded_ms in rows]
+
+    def _expire_at(self, file_id: int, expires_ms: int | None) -> None:
+        self._database.execute("UPDATE files SET expires_ms = ? WHERE id = ?", (expires_ms, file_id))
 
 
 def name_on_disk(filename: str | None) -> str:
