@@ -1,15 +1,20 @@
 """What the endpoints of the community server share: the stores, and the checks of who may do what."""
 
 import sqlite3
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from session_testnet.clock import Clock
 from session_testnet.services.blobs import BlobStore
 from session_testnet.services.community.bans import BanBook
+from session_testnet.services.community.inbox import Inbox
 from session_testnet.services.community.overrides import OverrideBook
 from session_testnet.services.community.permissions import Right, Standing, standing
+from session_testnet.services.community.pins import PinBook
 from session_testnet.services.community.posts import PostBook, Viewer
+from session_testnet.services.community.reactions import ReactionBook
+from session_testnet.services.community.removal import Remover
 from session_testnet.services.community.roles import RoleBook
 from session_testnet.services.community.rooms import Room, RoomDirectory
 from session_testnet.services.community.settings import ServerSettings
@@ -23,6 +28,7 @@ from session_testnet.services.exchange import (
     error_page,
     text_reply,
 )
+from session_testnet.services.sqlite_file import transaction
 
 Caller = User | None
 """Who signed a request; None for an anonymous one."""
@@ -45,7 +51,15 @@ class Stores:
         self.bans = BanBook(database)
         self.rooms = RoomDirectory(database)
         self.posts = PostBook(database)
+        self.reactions = ReactionBook(database)
         self.uploads = UploadStore(database, blobs, settings)
+        self.pins = PinBook(database, self.uploads)
+        self.remover = Remover(database, self.posts, self.reactions, self.pins, self.uploads)
+        self.inbox = Inbox(database)
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Change several of them completely or not at all."""
+        return transaction(self.database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +165,3 @@ def json_object(request: ServiceRequest) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise HttpError(400, "the body is not a JSON object")
     return document
-
-
-def list_limit(request: ServiceRequest) -> int:
-    """Return how many messages a list may have (1…256, 100 unless said otherwise); HttpError 400.
-
-    ``reactors`` is checked too, though there is nothing yet that it limits.
-    """
-    _clamped(request, "reactors", 4, 0, 20)
-    return _clamped(request, "limit", 100, 1, 256)
-
-
-def _clamped(request: ServiceRequest, name: str, default: int, low: int, high: int) -> int:
-    text = request.query_value(name)
-    if text is None:
-        return default
-    try:
-        return max(low, min(high, int(text)))
-    except ValueError:
-        raise HttpError(400, f"{name} is not an integer") from None

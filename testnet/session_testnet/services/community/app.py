@@ -18,15 +18,19 @@ from session_testnet.services.community.cleanup import CLEANUP_PERIOD_S, Cleanup
 from session_testnet.services.community.echo_endpoints import add_echo_endpoints
 from session_testnet.services.community.file_endpoints import FileEndpoints
 from session_testnet.services.community.fixture_control import CONTROL_PATH, FixtureControl
+from session_testnet.services.community.inbox_endpoints import InboxEndpoints
 from session_testnet.services.community.moderation_endpoints import ModerationEndpoints
 from session_testnet.services.community.permission_endpoints import PermissionEndpoints
 from session_testnet.services.community.permissions import Defaults
+from session_testnet.services.community.pin_endpoints import PinEndpoints
 from session_testnet.services.community.post_endpoints import PostEndpoints
+from session_testnet.services.community.reaction_endpoints import ReactionEndpoints
+from session_testnet.services.community.removal_endpoints import RemovalEndpoints
 from session_testnet.services.community.roles import Role
 from session_testnet.services.community.room_endpoints import RoomEndpoints
 from session_testnet.services.community.schema import FORM
 from session_testnet.services.community.seeding import Greeter
-from session_testnet.services.community.settings import ServerSettings
+from session_testnet.services.community.settings import ATTACHED_MS, MAX_UPLOAD_BYTES, ServerSettings
 from session_testnet.services.community.users import UserDirectory
 from session_testnet.services.exchange import (
     HttpError,
@@ -39,6 +43,7 @@ from session_testnet.services.exchange import (
     serve_exchanges,
     without_form_body,
 )
+from session_testnet.services.onion_v3 import ONION_V3_PATHS, OnionV3Endpoint
 from session_testnet.services.onion_v4 import MAX_ONION_BYTES, ONION_PATH, OnionEndpoint, ServerKeys
 from session_testnet.services.sqlite_file import erase, open_database
 from session_testnet.topology import RoomSpec
@@ -52,10 +57,10 @@ class CommunityServer:
 
     ``seed`` is the server's 32-byte Ed25519 seed, or a pair of keys. ``directory`` None keeps all in
     memory; otherwise what it holds is kept, only rooms that are new in ``rooms`` are added, and ``roles``
-    are given out when nothing is held yet. A room's messages are posted when the room is made.
-    ``accept_blinded25`` lets the second version of blinded ids in, which no client sends (open-group-server
-    §23). A ``control_token`` puts the server into test mode: whoever shows it sets everything up through
-    the control endpoint, and endpoints that echo are there.
+    are given out when nothing is held yet. A room's messages are posted when the room is made. A
+    ``control_token`` puts the server into test mode: whoever shows it sets everything up through the control
+    endpoint, and endpoints that echo are there. For the other settings see :class:`ServerSettings`; those
+    under ``settings`` may change while it runs.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class CommunityServer:
         accept_blinded25: bool = False,
         rate_limit: bool = True,
         control_token: str | None = None,
+        attached_file_ms: int | None = ATTACHED_MS,
+        max_upload_bytes: int = MAX_UPLOAD_BYTES,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """Open the database; DatabaseRefused for a foreign or damaged one, ValueError for an unknown room."""
@@ -80,21 +87,26 @@ class CommunityServer:
         self._clock = clock
         self._trace = trace
         self._database = open_database(directory / "community.sqlite" if directory else None, FORM)
-        self._settings = ServerSettings(require_blinding, accept_blinded25, rate_limit)
+        self.settings = ServerSettings(
+            require_blinding, accept_blinded25, rate_limit, attached_file_ms, max_upload_bytes
+        )
         users = UserDirectory(
-            self._database, BlindedNames(self._database, self._keys.x25519_pk, self._settings)
+            self._database, BlindedNames(self._database, self._keys.x25519_pk, self.settings)
         )
         blobs = open_blobs(directory / "uploads" if directory else None)
-        self._stores = Stores(self._database, blobs, users, self._settings)
+        self._stores = Stores(self._database, blobs, users, self.settings)
         self._access = Access(self._stores, clock)
         self.administration = Administration(self._stores, clock)
         self._batch_depth = 0
         nonces = NonceMemory(self._database)
         self._cleanup = Cleanup(self._stores, nonces, clock)
         self._authenticator = Authenticator(
-            server_pk=self._keys.x25519_pk, clock=clock, users=users, nonces=nonces, settings=self._settings
+            server_pk=self._keys.x25519_pk, clock=clock, users=users, nonces=nonces, settings=self.settings
         )
         self._onion = OnionEndpoint(self._keys, self._authenticate_and_dispatch, random_bytes)
+        self._onion_v3 = OnionV3Endpoint(
+            self._keys, self._authenticate_and_dispatch, endpoint_prefix="/legacy/", random_bytes=random_bytes
+        )
         self._control = self._make_control(control_token) if control_token is not None else None
         self._router = self._make_router()
         try:
@@ -120,7 +132,9 @@ class CommunityServer:
     def application(self) -> web.Application:
         """Return an aiohttp application that serves everything and cleans up periodically."""
         application = serve_exchanges(
-            self.handle, max_body=lambda _: MAX_ONION_BYTES, too_large=error_page(413)
+            self.handle,
+            max_body=lambda _: max(MAX_ONION_BYTES, self.settings.max_upload_bytes),
+            too_large=error_page(413),
         )
         run_periodically(application, self._cleanup.run_periodically, CLEANUP_PERIOD_S)
         return application
@@ -152,7 +166,7 @@ class CommunityServer:
         keys = self._stores.uploads.keys()
         erase(self._database)
         self._stores.uploads.drop_bodies(keys)
-        self._settings.become_test_defaults()
+        self.settings.become_test_defaults()
         self._router = self._make_router()
         self._cleanup.skip_next()
         return self.public_key
@@ -164,19 +178,22 @@ class CommunityServer:
     def _make_router(self) -> Router[Caller]:
         """Make the routes; which ids those of a room take is settled by what is required now."""
         router: Router[Caller] = Router()
-        stores, access, clock, settings = self._stores, self._access, self._clock, self._settings
-        id_kind = "blinded_id" if settings.require_blinding else "user_id"
-        if settings.accept_blinded25:
-            id_kind += "_or_25"
+        stores, access, clock, settings = self._stores, self._access, self._clock, self.settings
         router.add("GET", "/capabilities", self._answer_capabilities)
         router.add("POST", "/batch", self._batch)
         router.add("POST", "/sequence", self._sequence)
         router.add("POST", ONION_PATH, lambda request, _: self._onion.answer(request))
+        for path in ONION_V3_PATHS:
+            router.add("POST", path, lambda request, _: self._onion_v3.answer(request))
         RoomEndpoints(stores, access, clock).add_to(router)
         PostEndpoints(stores, access, clock, settings).add_to(router)
-        FileEndpoints(stores, access, clock).add_to(router)
-        ModerationEndpoints(stores, access, clock).add_to(router, accept_blinded25=settings.accept_blinded25)
-        PermissionEndpoints(stores, access, clock).add_to(router, id_kind=id_kind)
+        RemovalEndpoints(stores, access, clock, settings).add_to(router)
+        ReactionEndpoints(stores, access, clock).add_to(router)
+        PinEndpoints(stores, access, clock).add_to(router)
+        InboxEndpoints(stores, clock, settings).add_to(router)
+        FileEndpoints(stores, access, clock, settings).add_to(router)
+        ModerationEndpoints(stores, access, clock).add_to(router, settings)
+        PermissionEndpoints(stores, access, clock).add_to(router, settings)
         if self._control is not None:
             add_echo_endpoints(router)
         return router
@@ -188,7 +205,7 @@ class CommunityServer:
             access=self._access,
             administration=self.administration,
             cleanup=self._cleanup,
-            settings=self._settings,
+            settings=self.settings,
             clock=self._clock,
             reset=self.reset,
         )
@@ -196,7 +213,7 @@ class CommunityServer:
     def _furnish(self, rooms: Sequence[RoomSpec], roles: Sequence[Role]) -> None:
         """Make the rooms that are not there yet, and give out roles where nothing has been before."""
         begins = self._stores.users.count() == 0 and not self.administration.rooms()
-        greeter = Greeter(self._keys.x25519_sk, self._keys.x25519_pk, blinded=self._settings.require_blinding)
+        greeter = Greeter(self._keys.x25519_sk, self._keys.x25519_pk, blinded=self.settings.require_blinding)
         now_ms = self._clock.now_ms()
         for spec in rooms:
             defaults = Defaults(
@@ -247,9 +264,9 @@ class CommunityServer:
 
     def _capabilities(self) -> list[str]:
         known = {"sogs", "reactions"}
-        if self._settings.require_blinding:
+        if self.settings.require_blinding:
             known.add("blind")
-        if self._settings.accept_blinded25:
+        if self.settings.accept_blinded25:
             known.add("blind25")
         return sorted(known)
 

@@ -59,10 +59,11 @@ class Cleanup:
 
     def _run(self) -> CleanupResult:
         now_ms, stores = self._clock.now_ms(), self._stores
+        stores.inbox.purge(now_ms=now_ms)
         changes = stores.overrides.apply_due(now_ms=now_ms) + stores.bans.end_due(now_ms=now_ms)
         return CleanupResult(
             files=stores.uploads.purge(now_ms=now_ms),
-            history=0,
+            history=stores.posts.forget_history(now_ms=now_ms),
             visits=stores.rooms.refresh_activity(now_ms=now_ms),
             changes=changes,
             nonces=self._nonces.purge(now_ms=now_ms),

@@ -16,6 +16,7 @@ from session_testnet.services.community.access import (
 from session_testnet.services.community.bans import may_ban_from_room, may_ban_from_server, timeout_ms
 from session_testnet.services.community.roles import RoleChange, RoleRefused
 from session_testnet.services.community.rooms import Room
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.exchange import HttpError, Router, ServiceRequest, ServiceResponse, json_reply
 
@@ -35,9 +36,9 @@ class ModerationEndpoints:
         self._access = access
         self._clock = clock
 
-    def add_to(self, router: Router[Caller], *, accept_blinded25: bool) -> None:
+    def add_to(self, router: Router[Caller], settings: ServerSettings) -> None:
         """Add the routes; they take Account IDs and blinded ids alike, whatever the server requires."""
-        user = "{id:user_id_or_25}" if accept_blinded25 else "{id:user_id}"
+        user = f"{{id:{settings.path_id_kind(unblinded=True)}}}"
         router.add("POST", f"/user/{user}/moderator", self._change_role)
         router.add("POST", f"/user/{user}/ban", self._ban)
         router.add("POST", f"/user/{user}/unban", self._unban)

@@ -7,9 +7,9 @@ from session_testnet.clock import Clock
 from session_testnet.services.community.access import Access, Caller, Stores, json_object
 from session_testnet.services.community.overrides import FUTURE_RIGHTS, describe
 from session_testnet.services.community.permissions import Right
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User
 from session_testnet.services.exchange import HttpError, Router, ServiceRequest, ServiceResponse, json_reply
-from session_testnet.services.sqlite_file import transaction
 
 _MAX_DELAY_S: Final = 1e9
 
@@ -22,9 +22,10 @@ class PermissionEndpoints:
         self._access = access
         self._clock = clock
 
-    def add_to(self, router: Router[Caller], *, id_kind: str) -> None:
-        """Add the routes; ``id_kind`` says which ids the paths take."""
-        room, user = "/room/{token:room}", f"{{id:{id_kind}}}"
+    def add_to(self, router: Router[Caller], settings: ServerSettings) -> None:
+        """Add the routes; where blinding is required now, they take blinded ids alone, and go on to do so."""
+        kind = settings.path_id_kind(unblinded=not settings.require_blinding)
+        room, user = "/room/{token:room}", f"{{id:{kind}}}"
         router.add("GET", f"{room}/permissions", self._all)
         router.add("GET", f"{room}/permissions/{user}", self._one)
         router.add("POST", f"{room}/permissions/{user}", self._change)
@@ -45,7 +46,7 @@ class PermissionEndpoints:
         document = json_object(request)
         rights = _wanted_rights(document)
         overrides = self._stores.overrides
-        with transaction(self._stores.database):
+        with self._stores.transaction():
             user = self._holder(request)
             overrides.set_rights(visit.room.id, user, rights)
             if document.get("unschedule") is not False:

@@ -53,7 +53,8 @@ class RoomEndpoints:
         return json_reply(answer)
 
     def _room(self, visit: Visit) -> dict[str, object]:
-        return room_details(visit.room, visit.standing, self._stores.rooms.moderators(visit.room))
+        pins = [pin.to_json() for pin in self._stores.pins.of(visit.room)]
+        return room_details(visit.room, visit.standing, self._stores.rooms.moderators(visit.room), pins)
 
     def _again(self, room: Room) -> Room:
         found = self._stores.rooms.find(room.token)

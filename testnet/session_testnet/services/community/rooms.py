@@ -181,8 +181,10 @@ class RoomDirectory:
         ).rowcount
 
 
-def room_details(room: Room, standing: Standing, moderators: Moderators) -> dict[str, Any]:
-    """Return the Room object that a caller sees (open-group-server §8.1)."""
+def room_details(
+    room: Room, standing: Standing, moderators: Moderators, pins: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the Room object that a caller sees (open-group-server §8.1), the oldest of its pins first."""
     details: dict[str, Any] = {
         "token": room.token,
         "name": room.name,
@@ -199,6 +201,8 @@ def room_details(room: Room, standing: Standing, moderators: Moderators) -> dict
         details["description"] = room.description
     if room.image_id is not None:
         details["image_id"] = room.image_id
+    if pins:
+        details["pinned_messages"] = pins
     if standing.moderator and moderators.hidden_moderators:
         details["hidden_moderators"] = moderators.hidden_moderators
     if standing.moderator and moderators.hidden_admins:

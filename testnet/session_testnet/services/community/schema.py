@@ -85,12 +85,43 @@ FORM: Final = DatabaseForm(
         data BLOB,
         signature BLOB,
         seqno INTEGER NOT NULL,
+        seqno_data INTEGER NOT NULL,
         seqno_creation INTEGER NOT NULL,
         whisper_to INTEGER REFERENCES users,
         whisper_mods INTEGER NOT NULL DEFAULT 0
     );
     CREATE INDEX posts_by_seqno ON posts(room, seqno);
     CREATE INDEX posts_by_author ON posts(room, author, posted_ms);
+    CREATE INDEX posts_by_room ON posts(room, id);
+    CREATE TABLE post_history (
+        id INTEGER PRIMARY KEY,
+        post INTEGER NOT NULL REFERENCES posts ON DELETE CASCADE,
+        data BLOB NOT NULL,
+        signature BLOB NOT NULL,
+        replaced_ms INTEGER NOT NULL
+    );
+    CREATE INDEX post_history_by_post ON post_history(post);
+    CREATE TABLE reactions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        post INTEGER NOT NULL REFERENCES posts ON DELETE CASCADE,
+        emoji TEXT NOT NULL,
+        UNIQUE (post, emoji)
+    );
+    CREATE TABLE reactors (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        reaction INTEGER NOT NULL REFERENCES reactions ON DELETE CASCADE,
+        user INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+        reacted_ms INTEGER NOT NULL,
+        UNIQUE (reaction, user)
+    );
+    CREATE TABLE pins (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        room INTEGER NOT NULL REFERENCES rooms ON DELETE CASCADE,
+        post INTEGER NOT NULL UNIQUE REFERENCES posts ON DELETE CASCADE,
+        pinned_ms INTEGER NOT NULL,
+        pinned_by INTEGER NOT NULL REFERENCES users
+    );
+    CREATE INDEX pins_by_room ON pins(room);
     CREATE TABLE files (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         room INTEGER NOT NULL REFERENCES rooms ON DELETE CASCADE,
@@ -104,6 +135,17 @@ FORM: Final = DatabaseForm(
     );
     CREATE INDEX files_by_expiry ON files(expires_ms);
     CREATE INDEX files_by_post ON files(post);
+    CREATE TABLE inbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        sender INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+        recipient INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+        body BLOB NOT NULL,
+        posted_ms INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL
+    );
+    CREATE INDEX inbox_by_recipient ON inbox(recipient, id);
+    CREATE INDEX inbox_by_sender ON inbox(sender, id);
+    CREATE INDEX inbox_by_expiry ON inbox(expires_ms);
     CREATE TABLE nonces (
         nonce BLOB PRIMARY KEY NOT NULL,
         expires_ms INTEGER NOT NULL
