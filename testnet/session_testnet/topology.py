@@ -219,7 +219,7 @@ class Topology:
                     f"there is no room {role.room!r} to moderate",
                     f"the rooms are: {', '.join(room.token for room in self.rooms) or 'none'}",
                 )
-        _check_unique("role", [f"{role.id.lower()} {role.room or 'everywhere'}" for role in self.roles])
+        _check_unique("role", [f"{role.id.lower()} {(role.room or '*').lower()}" for role in self.roles])
         _check_unique("registered name", [spec.name for spec in self.names])
         if len({node.seed for node in self.nodes}) != len(self.nodes):
             raise TopologyError("two nodes have the same seed", "each node needs a key of its own")

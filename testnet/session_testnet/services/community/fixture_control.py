@@ -1,6 +1,6 @@
 """The control endpoint for fixtures: how tests set a server up that runs in test mode.
 
-Not part of Session. Its operations, arguments and results are described in docs/community-control.md.
+Not part of Session. Its operations, arguments and results are described in docs/testnet.md.
 """
 
 import hmac

@@ -65,7 +65,7 @@ class RemovalEndpoints:
         return json_reply({"total": sum(removed.values()), "rooms": removed})
 
     def _author(self, request: ServiceRequest) -> User:
-        author = self._stores.users.find(request.params["author"])
+        author = self._stores.users.meant_by(request.params["author"])
         if author is None:
             raise no_such("user", request.params["author"])
         return author

@@ -74,15 +74,17 @@ class RoomDirectory:
         now_ms: int,
     ) -> Room | None:
         """Create a room and return it; None when its token, in whatever case, is taken."""
-        added = self._database.execute(
+        if self.find(token) is not None:
+            return None
+        self._database.execute(
             "INSERT INTO rooms(token, name, description, created_ms, read, accessible, write, upload)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(token, name, description or None, now_ms),
                 *(defaults.read, defaults.accessible, defaults.write, defaults.upload),
             ),
-        ).rowcount
-        return self.find(token) if added else None
+        )
+        return self.find(token)
 
     def delete(self, room: Room) -> None:
         """Delete a room with all that is in it."""

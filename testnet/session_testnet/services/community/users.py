@@ -37,14 +37,16 @@ class UserDirectory:
 
     def find_or_add(self, session_id: str, *, now_ms: int) -> User:
         """Return the user with an id, as one never seen active when it is new."""
-        self._database.execute(
-            "INSERT INTO users(session_id, created_ms, last_active_ms) VALUES (?, ?, 0)"
-            " ON CONFLICT DO NOTHING",
+        known = self.find(session_id)
+        if known is not None:
+            return known
+        # An insert that only finds a conflict would use up a number: users count 1, 2, 3.
+        added = self._database.execute(
+            "INSERT INTO users(session_id, created_ms, last_active_ms) VALUES (?, ?, 0)",
             (session_id.lower(), now_ms),
         )
-        user = self.find(session_id)
-        assert user is not None, "the row has just been made sure of"
-        return user
+        assert added.lastrowid is not None, "an insert has a row"
+        return User(added.lastrowid, session_id.lower(), GlobalFlags())
 
     def count(self) -> int:
         """Return how many users have ever been known."""
