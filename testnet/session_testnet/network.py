@@ -10,12 +10,14 @@ from typing import Any
 
 from session_protocol.accounts import account_bytes
 from session_testnet.clock import Clock
+from session_testnet.engines import provider_of
 from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
-from session_testnet.engines.embedded import EmbeddedEngine
+from session_testnet.engines.engine import Engine
 from session_testnet.faults import FaultBook, FaultRule
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
 from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
+from session_testnet.onion_paths import join_paths
 from session_testnet.readiness import wait_until_ready
 from session_testnet.services.community.administration import Administration
 from session_testnet.services.community.permissions import Right
@@ -49,8 +51,9 @@ class Network:
         self.trace = Trace(self.clock, listener=self._log_event)
         self.faults = FaultBook(topology.seed)
         self.control_token = secrets.token_urlsafe(24)
-        self.engine = EmbeddedEngine(
+        self.engine = Engine(
             topology,
+            provider_of(options.engine),
             options=EngineOptions(
                 data_dir=options.data_dir,
                 advertise_ip=options.advertise_ip,
@@ -196,6 +199,11 @@ class Network:
         self.community.delete_room(token)
         self._tell_subscribers()
 
+    def onion_paths(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the paths that onion requests took, as far as the trace reaches after ``since``."""
+        names = {info.ed25519_pk: info.name for info in self.engine.registry.snapshot().nodes}
+        return [path.as_dict() for path in join_paths(self.trace.events(since), names)]
+
     def node_names(self) -> list[str]:
         """Return the names of all storage nodes: those of the topology in its order, then who has joined."""
         return list(self.engine.endpoints.nodes)
@@ -207,12 +215,14 @@ class Network:
         return {**self._node_state(name), "status": status.value, "clock_skew_ms": skew_ms}
 
     async def act_on_node(self, verb: str, name: str) -> NodeStatus:
-        """Carry out ``stop``, ``start``, ``pause``, ``resume`` or ``restart`` on a node."""
+        """Carry out ``stop``, ``kill``, ``start``, ``pause``, ``resume`` or ``restart`` on a node."""
         match verb:
             case "stop":
                 await self.engine.stop_node(name)
             case "start":
                 await self.engine.start_node(name)
+            case "kill":
+                await self.engine.kill_node(name)
             case "restart":
                 await self.engine.stop_node(name)
                 await self.engine.start_node(name)
@@ -225,7 +235,7 @@ class Network:
         self.trace.record("node", name, verb=verb)
         return self.engine.node_status(name)
 
-    def turn_knobs(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    async def turn_knobs(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Turn some knobs of a node and return all of them; the others stay as they are.
 
         ``purge`` among the changes is no knob: true loses all messages on this node alone, a list those with
@@ -236,12 +246,12 @@ class Network:
         listed = isinstance(purge, list) and all(isinstance(each, str) for each in purge)
         if not (purge is None or isinstance(purge, bool) or listed):
             raise KnobError(f"'purge' cannot be {purge!r:.60}", "takes true, or a list of message hashes")
-        self.engine.set_knobs(name, knobs)
+        await self.engine.set_knobs(name, knobs)
         result = self.engine.knobs(name).as_dict()
         if purge is True:
-            result["purged"] = self.engine.forget_messages(name)
+            result["purged"] = await self.engine.forget_messages(name)
         elif isinstance(purge, list):
-            result["purged"] = self.engine.forget_messages(name, purge)
+            result["purged"] = await self.engine.forget_messages(name, purge)
         if changes:
             self.trace.record("knobs", name, changes=changes)
         return result
@@ -279,9 +289,14 @@ class Network:
         for callback in tuple(self._subscribers):
             callback()
 
-    def purge(self) -> int:
+    async def partition(self, groups: Sequence[Sequence[str]]) -> None:
+        """Let nodes of different groups reach each other no more; no groups at all heal the network."""
+        await self.engine.partition(groups)
+        self.trace.record("partition", None, groups=groups)
+
+    async def purge(self) -> int:
         """Delete what has expired on all running nodes; return how many messages that were."""
-        return self.engine.purge()
+        return await self.engine.purge()
 
     def swarm_of(self, account_id: str) -> list[str]:
         """Return the names of the nodes that keep an account's messages (network §6)."""
@@ -290,23 +305,41 @@ class Network:
 
     async def storage_rpc(self, node: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a node as a client would, without a socket; return status and body."""
-        if self.engine.node_status(node) is NodeStatus.STOPPED:
-            raise EngineError("ask", node, "it is stopped", "start it first")
-        result = await self.engine.node_service(node).rpc(method, dict(params))
+        result = await self.engine.ask_node(node, method, dict(params))
         return {"status": result.status, "body": result.body}
 
-    def stored_messages(self, node: str, account_id: str, namespace: int) -> Sequence[Mapping[str, Any]]:
+    async def stored_messages(
+        self, node: str, account_id: str, namespace: int
+    ) -> Sequence[Mapping[str, Any]]:
         """Return what a node holds of a mailbox, oldest first, as ``retrieve`` would list it."""
-        return self.engine.node_service(node).stored_messages(account_bytes(account_id), namespace)
+        return await self.engine.stored_messages(node, account_bytes(account_id), namespace)
 
-    def add_fault(self, rule: Mapping[str, Any]) -> str:
-        """Add a fault rule; return its id."""
+    async def add_fault(self, rule: Mapping[str, Any]) -> str:
+        """Add a fault rule; return its id when all nodes know it."""
         parsed = FaultRule.parse(rule)
         if parsed.node != "*" and parsed.node not in self.node_names():
             raise NetworkError(
                 f"the fault names a node {parsed.node!r} that does not exist", 'name a node, or "*" for all'
             )
-        return self.faults.add(parsed)
+        rule_id = self.faults.add(parsed)
+        await self.engine.faults_changed()
+        return rule_id
+
+    async def clear_faults(self, rule_id: str | None = None) -> None:
+        """Remove one fault rule, or all; raise FaultError for an unknown one."""
+        self.faults.clear(rule_id)
+        await self.engine.faults_changed()
+
+    async def move_clock(self, ms: int) -> None:
+        """Move the network's clock; return when all nodes have the new time."""
+        self.clock.move(ms)
+        await self.engine.clock_moved()
+        self.trace.record("clock", None, offset_ms=self.clock.offset_ms)
+
+    async def skew_clock(self, node: str, offset_ms: int) -> None:
+        """Set how far a node's clock is ahead of the network's."""
+        await self.engine.skew_clock(node, offset_ms)
+        self.trace.record("clock", node, offset_ms=offset_ms)
 
     async def aclose(self) -> None:
         """End the network and leave nothing behind; safe to call twice."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from session_testnet.hinted_error import HintedError
 
-ENGINES = ("embedded",)
+ENGINES = ("embedded", "process")
 
 
 class NetworkError(HintedError):

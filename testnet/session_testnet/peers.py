@@ -1,7 +1,7 @@
 """How service nodes reach each other: the link they ask through, and one for nodes in the same process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,6 +72,12 @@ class DirectPeerLink:
     def mend(self, sender: str, target: str) -> None:
         """Undo :meth:`cut`."""
         self._cut.discard((sender, target))
+
+    def cut_off(self, ed25519_hex: str, others: Collection[str]) -> None:
+        """Lose all requests between a node and these others, and none between it and the rest."""
+        self._cut = {link for link in self._cut if ed25519_hex not in link}
+        for other in others:
+            self._cut |= {(ed25519_hex, other), (other, ed25519_hex)}
 
     def set_latency(self, sender: str, target: str, latency_s: float) -> None:
         """Delay requests from one node to another by this many seconds of real time; 0 ends it."""

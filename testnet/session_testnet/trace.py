@@ -36,9 +36,13 @@ class Trace:
             raise ValueError(f"a trace keeps at least one event, not {capacity}")
         self._clock = clock or Clock()
         self._lock = threading.Lock()
-        self._listener = listener
+        self._listeners = [] if listener is None else [listener]
         self._events: deque[dict[str, Any]] = deque(maxlen=capacity)
         self._seq = 0
+
+    def listen(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call ``listener`` with every event from now on."""
+        self._listeners.append(listener)
 
     @property
     def last_seq(self) -> int:
@@ -53,12 +57,19 @@ class Trace:
         event: dict[str, Any] = {"seq": 0, "t_ms": self._clock.now_ms(), "kind": kind, "node": node}
         for name, value in fields.items():
             event[name] = value if type(value) in _PLAIN_TYPES else _plain(value)
+        return self._add(event)
+
+    def adopt(self, event: Mapping[str, Any]) -> int:
+        """Add an event of another trace, with the time it has there; return its number here."""
+        return self._add(dict(event))
+
+    def _add(self, event: dict[str, Any]) -> int:
         with self._lock:
             self._seq += 1
             event["seq"] = number = self._seq
             self._events.append(event)
-        if self._listener is not None:
-            self._listener(event)
+        for listener in self._listeners:
+            listener(event)
         return number
 
     def events(

@@ -118,7 +118,7 @@ def test_every_command_has_help_and_speaks_json(path: tuple[str, ...], command: 
         (["up", "--nodes", "0"], "invalid value for '--nodes': 0 is not in the range 1<=x<=1000", None),
         (["up", "--nodes", "lots"], "invalid value for '--nodes': 'lots' is not a valid integer range", None),
         (["up", "--engine", "docker"],
-         "the engine 'docker' is not available in this version", "available: embedded"),
+         "the engine 'docker' is not available in this version", "available: embedded, process"),
         (["up", "--engine", "warp"], None, "see: session-harness up --help"),
         (["up", "--profile", "librarys"], "there is no profile 'librarys'", "did you mean 'libraries'?"),
         (["up", "--name", "../x"], None, "see: session-harness up --help"),

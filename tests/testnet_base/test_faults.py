@@ -49,6 +49,9 @@ class Rig:
     def before(self, method: str = "retrieve", node: str = "node-01", **params: Any) -> RpcResult | None:
         return asyncio.run(self.gate.before(node, method, {"pubkey": ACCOUNT, **params}))
 
+    def after(self, method: str, result: RpcResult, node: str = "node-01") -> RpcResult:
+        return asyncio.run(self.gate.after(node, method, result))
+
     def connection(self, path: str, node: str = "node-01") -> bool:
         return asyncio.run(self.gate.connection(node, path))
 
@@ -203,7 +206,7 @@ class TestBefore:
         assert asyncio.run(gate.before("node-01", "store", {})) is None
         assert asyncio.run(gate.connection("node-01", "/onion_req/v2"))
         result = page()
-        assert gate.after("node-01", "retrieve", result) is result
+        assert asyncio.run(gate.after("node-01", "retrieve", result)) is result
         assert rig.trace.events() == []
 
     @pytest.mark.parametrize("status", [status for status in STATUSES if status != 421])
@@ -373,7 +376,7 @@ class TestAfter:
         rig = Rig(seed)
         rig.book.add({"action": action})
         before = copy.deepcopy(result)
-        changed = rig.gate.after("node-01", "retrieve", result)
+        changed = rig.after("retrieve", result)
         assert result == before, "the node's own result must stay as it is"
         return changed
 
@@ -428,6 +431,6 @@ class TestAfter:
     def test_answers_without_messages_do_not_use_up_a_rule(self, result: RpcResult) -> None:
         rig = Rig()
         rig.book.add({"action": "corrupt", "times": 1})
-        assert rig.gate.after("node-01", "retrieve", result) is result
+        assert rig.after("retrieve", result) is result
         assert rig.book.list()[0]["used"] == 0
-        assert rig.gate.after("node-01", "retrieve", page()) != page()
+        assert rig.after("retrieve", page()) != page()

@@ -5,6 +5,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -39,7 +40,7 @@ DESKTOP_FIELDS = dict.fromkeys((*FOUR_FIELDS, "requested_unlock_height", "height
 
 
 def make_state(nodes: int = 14, swarms: int | None = None) -> RegistryState:
-    topology = Topology.default(nodes, swarms=swarms)
+    topology = replace(Topology.default(nodes, swarms=swarms), height=1000)
     return RegistryState.from_topology(
         topology, {node.name: Endpoint(node_address(n), 22021) for n, node in enumerate(topology.nodes, 1)}
     )

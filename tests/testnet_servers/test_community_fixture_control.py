@@ -285,6 +285,50 @@ class TestWhoAmI:
         answer = town.community.served.request("GET", "/auth_test/whoami", headers)
         assert answer.json()["user"]["session_id"] == town.user.id
 
+    def test_one_defect_at_a_time(self, town: "Town") -> None:
+        """Each defect over HTTP, with the reference's own words."""
+        signer, path = town.user.signer, "/auth_test/whoami"
+        assert signer is not None
+        nonce = "must be 16 bytes (encoded as base64 or hex)"
+        good = signer.headers("GET", path)["X-SOGS-Signature"]
+        flipped = base64.b64decode(good)
+        flipped = bytes([flipped[0] ^ 4]) + flipped[1:]
+        head, now = "Invalid authentication:", town.clock.now_ms() // 1000
+        missing = "Invalid authentication headers: missing {}/4 required X-SOGS-* headers"
+        defects: list[tuple[dict[str, str | None], int, str]] = [
+            (
+                {"Signature": base64.b64encode(flipped).decode()},
+                401,
+                f"{head} X-SOGS-Signature verification failed",
+            ),
+            ({"Signature": good[:-4]}, 400, f"{head} X-SOGS-Signature is not base64[88]"),
+            ({"Timestamp": None}, 400, missing.format(1)),
+            ({"Nonce": "", "Pubkey": ""}, 400, missing.format(2)),
+            ({"Timestamp": "soon"}, 400, f"{head} X-SOGS-Timestamp is not a valid timestamp"),
+            *(
+                ({"Nonce": bad}, 400, f"{head} X-SOGS-Nonce {nonce}")
+                for bad in ("a", "ab" * 15, "ab" * 17, "A" * 21, "A" * 23, "A" * 22 + "=")
+            ),
+            *(
+                ({"Timestamp": str(now + off)}, 425, f"{head} X-SOGS-Timestamp is too far from current time")
+                for off in (-86402, 86402)
+            ),
+        ]
+        for changes, status, text in defects:
+            headers: dict[str, str] = signer.headers("GET", path)
+            for name, value in changes.items():
+                headers[f"X-SOGS-{name}"] = value or ""
+                if value is None:
+                    del headers[f"X-SOGS-{name}"]
+            answer = town.community.served.request("GET", path, headers)
+            assert answer.seen_by_client == (status, "text/plain; charset=utf-8", text.encode()), changes
+        headers = signer.headers("GET", path)
+        assert town.community.served.request("GET", "/auth_test/auth_required", headers).status == 401
+        assert town.community.served.request("GET", path, headers).status == 200
+        again = town.community.served.request("GET", path, headers)
+        text = f"{head} X-SOGS-Nonce cannot be reused"
+        assert (again.status, again.text) == (425, text)
+
     def test_the_banned_are_refused_everywhere(self, town: "Town") -> None:
         town.control("ban", session_id=town.user.id, banned=True)
         for path in ("/auth_test/whoami", "/auth_test/auth_required", "/capabilities", "/nowhere"):
@@ -347,6 +391,19 @@ class TestWhoAmI:
         assert town.may(town.user, "write")
         assert request("POST", target, headers, body).status == 200
         assert request("POST", target, headers, body).status == 425
+
+
+def test_capabilities(town: "Town") -> None:
+    plain = {"capabilities": ["reactions", "sogs"]}
+    for query in ("", "?required=sogs", "?required=reactions,sogs", "?required=sogs,sogs,sogs"):
+        assert town.anonymous.get(f"/capabilities{query}") == plain
+    for query, lacking in (("magic", ["magic"]), ("sogs,magic,blind", ["magic", "blind"]), ("a,a", ["a"])):
+        reply = town.user.answered(412, "GET", f"/capabilities?required={query}")
+        assert reply == {**plain, "missing": lacking}
+    town.control("config", key="REQUIRE_BLIND_KEYS", value=True)
+    assert town.anonymous.get("/capabilities?required=blind") == {
+        "capabilities": ["blind", "reactions", "sogs"]
+    }
 
 
 class TestEchoes:

@@ -81,6 +81,7 @@ def test_who_sees_what(client: Client, enc_type: onion.EncryptionType) -> None:
         len(built.body),
     )
     assert (relayed["kind"], relayed["next"]) == ("onion_relay", second.pubkey_ed25519)
+    arrived_first = arrived["seq"]
     # Relays: the nodes on both sides.
     for view, before, after in ((views[1], guard, third), (views[2], second, end)):
         arrived, relayed = view
@@ -104,6 +105,16 @@ def test_who_sees_what(client: Client, enc_type: onion.EncryptionType) -> None:
     assert_ignorant(views[1], *content, CLIENT_ADDRESS, *names[3])
     assert_ignorant(views[2], *content, CLIENT_ADDRESS, *names[0])
     assert_ignorant(views[3], CLIENT_ADDRESS, *names[0], *names[1])
+    # Joined, it is the path that the client chose.
+    (joined,) = network.trace.paths(since=since)
+    assert joined == {
+        "seq": arrived_first,
+        "client": CLIENT_ADDRESS,
+        "hops": [node.name for node in path],
+        "bytes": sizes,
+        "outcome": "final",
+        "destination": end.name,
+    }
     # Nobody else took part.
     others = {event["node"] for event in network.trace.events(since=since)} - {node.name for node in path}
     assert others == set()
@@ -132,6 +143,9 @@ def test_only_the_last_relay_knows_the_server(client: Client, enc_type: onion.En
         ["onion_in", "onion_relay"],
         ["onion_in", "onion_exit"],
     ]
+    (joined,) = network.trace.paths(since=since)
+    assert joined["hops"] == [node.name for node in path]
+    assert (joined["outcome"], joined["destination"]) == ("exit", f"{community['url']}/oxen/v4/lsrpc")
     leaving = views[2][1]
     assert (leaving["host"], leaving["port"], leaving["target"]) == (
         place.hostname,

@@ -76,6 +76,7 @@ SWARM = sub("get_swarm", {"pubkey": "05" + "00" * 32})
         (ALWAYS, {"else": INFO}, True, None),
         (ALWAYS, {"then": None, "else": INFO}, True, None),
         ({"height_at_least": 10**9}, {"then": INFO, "else": SWARM}, False, "snodes"),
+        ({"hf_at_least": [19], "height_before": 1234}, {"then": INFO, "else": SWARM}, False, "snodes"),
         ({"height_before": 10**9, "v_at_least": [2, 2]}, {"then": INFO}, True, "version"),
         ({"v_before": 2, "hf_at_least": 19}, {"then": INFO, "else": SWARM}, False, "snodes"),
     ],
@@ -86,7 +87,7 @@ def test_ifelse(client: Client, condition: Any, branches: Any, holds: bool, key:
     assert answer.body["condition"] is holds
     assert answer.body["hf"] >= [19, 4]
     assert (2, 2) <= tuple(answer.body["v"]) < (100,)
-    assert 0 < answer.body["height"] < 123_456_789
+    assert 1234 <= answer.body["height"] < 123_456_789
     assert ("result" in answer.body) == (key is not None)
     if key is not None:
         assert answer.body["result"]["code"] == 200

@@ -41,7 +41,7 @@ TIERS = ("L0", "L1", "L2", "L3", "L4", "L5", "L6")
 )
 @click.option(
     "--engine",
-    type=click.Choice(["embedded"]),
+    type=click.Choice(["embedded", "process"]),
     default="embedded",
     show_default=True,
     help="Runs the testnet.",

@@ -11,10 +11,10 @@ from session_harness.cli.output import write_json, write_line
 
 @click.group("node")
 def node() -> None:
-    """Stop, start, pause or resume a service node; let nodes join and leave."""
+    """Stop, kill, start, pause or resume a service node; let nodes join and leave."""
 
 
-def _verb(verb: str, sentence: str) -> None:
+def _verb(verb: str, sentence: str, outcome: str = "{name} is {status}") -> None:
     @node.command(verb, help=sentence)
     @click.argument("node_name", metavar="NODE")
     @network_options
@@ -26,17 +26,21 @@ def _verb(verb: str, sentence: str) -> None:
             handle = node_of(network, node_name)
             getattr(handle, verb)()
             now: dict[str, Any] = handle.status()
-        if as_json:
-            write_json(now)
-        else:
-            write_line(f"{node_name} is {now['status']}")
+        _tell(now, outcome.format_map(now), as_json=as_json)
 
 
 _verb("stop", "End a node; what it stored stays for the next start.")
-_verb("start", "Start a stopped node at its old address.")
+_verb("kill", "End a node at once, in the middle of whatever it does.")
+_verb("start", "Start a node that was stopped or killed, at its old address.")
 _verb("restart", "Stop and start a node.")
 _verb("pause", "Freeze a node: it accepts connections and answers nothing.")
 _verb("resume", "Let a paused node answer again.")
+_verb(
+    "decommission",
+    "Take a node out of its swarm; it goes on relaying.",
+    "{name} is in no swarm any more",
+)
+_verb("recommission", "Take a decommissioned node into a swarm again.", "{name} is in swarm {swarm_id}")
 
 
 @node.command("add")
@@ -68,36 +72,6 @@ def remove(node_name: str, state: Path | None, name: str, *, as_json: bool) -> N
         node_of(network, node_name)
         network.remove_node(node_name)
     _tell({"name": node_name, "removed": True}, f"{node_name} has left", as_json=as_json)
-
-
-@node.command("decommission")
-@click.argument("node_name", metavar="NODE")
-@network_options
-@json_option
-def decommission(node_name: str, state: Path | None, name: str, *, as_json: bool) -> None:
-    """Take a node out of its swarm; it goes on relaying."""
-    from session_harness.running import node_of, running_network
-
-    with running_network(state, name) as network:
-        handle = node_of(network, node_name)
-        handle.decommission()
-        now = handle.status()
-    _tell(now, f"{node_name} is in no swarm any more", as_json=as_json)
-
-
-@node.command("recommission")
-@click.argument("node_name", metavar="NODE")
-@network_options
-@json_option
-def recommission(node_name: str, state: Path | None, name: str, *, as_json: bool) -> None:
-    """Take a decommissioned node into a swarm again."""
-    from session_harness.running import node_of, running_network
-
-    with running_network(state, name) as network:
-        handle = node_of(network, node_name)
-        handle.recommission()
-        now = handle.status()
-    _tell(now, f"{node_name} is in swarm {now['swarm_id']}", as_json=as_json)
 
 
 def _tell(value: dict[str, Any], sentence: str, *, as_json: bool) -> None:

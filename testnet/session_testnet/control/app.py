@@ -9,10 +9,11 @@ from aiohttp import web
 
 from session_testnet.control.commands import execute
 from session_testnet.control.errors import ControlError
+from session_testnet.control.metrics import Metrics
 from session_testnet.network import Network
 from session_testnet.services.responses import json_response
 
-NODE_VERBS = ("start", "stop", "restart", "pause", "resume")
+NODE_VERBS = ("start", "stop", "kill", "restart", "pause", "resume")
 
 
 class ControlServer:
@@ -22,12 +23,14 @@ class ControlServer:
         """Serve ``network`` to everyone who shows ``token``."""
         self._network = network
         self._token = token
+        self._metrics = Metrics(network)
         self.shutdown_requested = asyncio.Event()
 
     def application(self) -> web.Application:
-        """Return the aiohttp application: ``/command`` and ``/nodes/…``."""
+        """Return the aiohttp application: ``/command``, ``/nodes/…`` and ``/metrics``."""
         application = web.Application(middlewares=[self._guard])
         application.router.add_post("/command", self._command)
+        application.router.add_get("/metrics", self._show_metrics)
         application.router.add_get("/nodes", self._nodes)
         application.router.add_get("/nodes/{name}", self._node)
         application.router.add_get("/nodes/{name}/knobs", self._knobs)
@@ -62,6 +65,10 @@ class ControlServer:
             self.shutdown_requested.set()
             return json_response({"result": {}})
         return json_response({"result": await execute(self._network, body["command"], params)})
+
+    async def _show_metrics(self, _request: web.Request) -> web.Response:
+        body, content_type = await self._metrics.text()
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _nodes(self, _request: web.Request) -> web.Response:
         return json_response({"result": await execute(self._network, "nodes", {})})

@@ -52,7 +52,7 @@ async def _knobs(network: Network, params: Params) -> Any:
     changes = params.get("knobs", {})
     if not isinstance(changes, Mapping):
         raise ControlError("the parameter 'knobs' must be an object", 'for example {"disk_full": true}')
-    return network.turn_knobs(text(params, "node"), changes)
+    return await network.turn_knobs(text(params, "node"), changes)
 
 
 async def _add(network: Network, params: Params) -> Any:
@@ -86,8 +86,24 @@ async def _settle(network: Network, _params: Params) -> Any:
     return {"owing": await network.engine.settle()}
 
 
+async def _partition(network: Network, params: Params) -> Any:
+    groups = params.get("groups")
+    if not isinstance(groups, list) or not all(isinstance(group, list) for group in groups):
+        raise ControlError(
+            "the parameter 'groups' must be a list of lists of node names",
+            'for example [["node-01"], ["node-02", "node-03"]]; [] heals the network',
+        )
+    await network.partition([[text({"group": name}, "group") for name in group] for group in groups])
+    return {}
+
+
+async def _advance(network: Network, params: Params) -> Any:
+    await network.engine.advance_chain(integer(params, "blocks", 1))
+    return {"height": network.engine.registry.height}
+
+
 async def _purge(network: Network, _params: Params) -> Any:
-    return {"expired": network.purge()}
+    return {"expired": await network.purge()}
 
 
 def _swarm_id(value: Any) -> int:
@@ -109,15 +125,13 @@ async def _clock(network: Network, _params: Params) -> Any:
 
 
 async def _clock_move(network: Network, params: Params) -> Any:
-    network.clock.move(integer(params, "ms"))
-    network.trace.record("clock", None, offset_ms=network.clock.offset_ms)
+    await network.move_clock(integer(params, "ms"))
     return await _clock(network, params)
 
 
 async def _clock_skew(network: Network, params: Params) -> Any:
     node, offset_ms = text(params, "node"), integer(params, "ms")
-    network.engine.skew_clock(node, offset_ms)
-    network.trace.record("clock", node, offset_ms=offset_ms)
+    await network.skew_clock(node, offset_ms)
     return {"node": node, "offset_ms": offset_ms}
 
 
@@ -127,7 +141,7 @@ async def _faults_add(network: Network, params: Params) -> Any:
         raise ControlError(
             "the parameter 'rule' must be an object", 'for example {"node": "*", "action": "delay"}'
         )
-    return {"id": network.add_fault(rule)}
+    return {"id": await network.add_fault(rule)}
 
 
 async def _faults_list(network: Network, _params: Params) -> Any:
@@ -138,7 +152,7 @@ async def _faults_clear(network: Network, params: Params) -> Any:
     rule_id = params.get("id")
     if rule_id is not None and not isinstance(rule_id, str):
         raise ControlError("the parameter 'id' must be the id of a fault rule")
-    network.faults.clear(rule_id)
+    await network.clear_faults(rule_id)
     return {}
 
 
@@ -146,12 +160,19 @@ async def _trace(network: Network, params: Params) -> Any:
     kind = params.get("kind")
     if kind is not None and not isinstance(kind, str):
         raise ControlError("the parameter 'kind' must be the name of a kind of event")
+    await network.engine.collect()
     return network.trace.events(
         since=integer(params, "since", 0), limit=integer(params, "limit", 20_000), kind=kind
     )
 
 
+async def _trace_paths(network: Network, params: Params) -> Any:
+    await network.engine.collect()
+    return network.onion_paths(since=integer(params, "since", 0))
+
+
 async def _trace_last(network: Network, _params: Params) -> Any:
+    await network.engine.collect()
     return network.trace.last_seq
 
 
@@ -159,6 +180,7 @@ async def _logs(network: Network, params: Params) -> Any:
     node = params.get("node")
     if node is not None and node not in network.logs.names() and node not in network.node_names():
         raise ControlError(f"there is no log of {node!r}", f"logs: {', '.join(network.logs.names())}")
+    await network.engine.collect()
     return network.logs.lines(node, tail=integer(params, "tail", 200))
 
 
@@ -171,7 +193,7 @@ async def _storage_rpc(network: Network, params: Params) -> Any:
 
 async def _stored_messages(network: Network, params: Params) -> Any:
     return list(
-        network.stored_messages(
+        await network.stored_messages(
             text(params, "node"), text(params, "account_id"), integer(params, "namespace", 0)
         )
     )
@@ -189,6 +211,8 @@ COMMANDS: Mapping[str, Command] = {
     "node.recommission": _recommission,
     "swarm": _swarm,
     "swarm.settle": _settle,
+    "network.partition": _partition,
+    "registry.advance": _advance,
     "clock": _clock,
     "clock.move": _clock_move,
     "clock.skew": _clock_skew,
@@ -196,6 +220,7 @@ COMMANDS: Mapping[str, Command] = {
     "faults.list": _faults_list,
     "faults.clear": _faults_clear,
     "trace": _trace,
+    "trace.paths": _trace_paths,
     "trace.last": _trace_last,
     "logs": _logs,
     "storage.rpc": _storage_rpc,

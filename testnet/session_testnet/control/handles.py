@@ -1,7 +1,7 @@
 """One handle for a network, in this process or attached to: what suites and commands hold."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,6 +73,18 @@ class NetworkHandle(ABC):
         """Deliver what running nodes owe each other; return how many of them still owe another something."""
         return int(self.command("swarm.settle")["owing"])
 
+    def partition(self, groups: Sequence[Sequence[str]]) -> None:
+        """Let nodes of different groups reach each other no more; no groups at all heal the network.
+
+        A node that is in no group reaches all others, and clients reach all nodes.
+        """
+        self.command("network.partition", groups=[list(group) for group in groups])
+
+    def advance_chain(self, blocks: int = 1) -> int:
+        """Add empty blocks to the registry's chain; return its height."""
+        height: int = self.command("registry.advance", blocks=blocks)["height"]
+        return height
+
     def purge(self) -> int:
         """Delete what has expired on all running nodes at once; return how many messages that were."""
         return int(self.command("storage.purge")["expired"])
@@ -127,6 +139,10 @@ class NodeHandle:
     def stop(self) -> None:
         """End the node; what it stored stays."""
         self._act("stop")
+
+    def kill(self) -> None:
+        """End the node at once, in the middle of whatever it does."""
+        self._act("kill")
 
     def start(self) -> None:
         """Start the node again at its old address."""
@@ -272,6 +288,11 @@ class TraceHandle:
     def __init__(self, network: NetworkHandle) -> None:
         """Act through ``network``."""
         self._network = network
+
+    def paths(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the paths that onion requests took (:class:`~session_testnet.onion_paths.OnionPath`)."""
+        paths: list[dict[str, Any]] = self._network.command("trace.paths", since=since)
+        return paths
 
     def last_seq(self) -> int:
         """Return the number of the newest event: events after it are news."""

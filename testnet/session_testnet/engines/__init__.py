@@ -1,1 +1,27 @@
-"""Engines run the parts of a network: here all in one process; each declares what it can do."""
+"""How a network runs: its nodes in this process, in processes of their own, or in containers."""
+
+from collections.abc import Callable
+
+from session_testnet.engines.base import NodeProvider
+
+
+def _embedded() -> NodeProvider:
+    from session_testnet.engines.embedded import EmbeddedProvider
+
+    return EmbeddedProvider()
+
+
+def _process() -> NodeProvider:
+    from session_testnet.engines.processes import ProcessLauncher
+    from session_testnet.engines.remote.provider import RemoteProvider
+
+    return RemoteProvider(ProcessLauncher())
+
+
+# Each is imported when it is chosen: some need more than the others.
+_PROVIDERS: dict[str, Callable[[], NodeProvider]] = {"embedded": _embedded, "process": _process}
+
+
+def provider_of(engine: str) -> NodeProvider:
+    """Return a provider of nodes for an engine of :data:`~session_testnet.network_options.ENGINES`."""
+    return _PROVIDERS[engine]()

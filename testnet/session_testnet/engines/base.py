@@ -1,12 +1,23 @@
-"""What every engine offers, and the errors that name the operation and the node."""
+"""What every engine offers: nodes that are started, stopped and asked alike, whatever they run in."""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from session_testnet.clock import Clock
 from session_testnet.endpoints import Endpoint, NodeEndpoints
+from session_testnet.faults import FaultBook
 from session_testnet.hinted_error import HintedError
+from session_testnet.knobs import NodeKnobs
+from session_testnet.logs import LogBook
+from session_testnet.services.registry import NetworkSnapshot, RegistryState
+from session_testnet.services.storage import ExitMap
+from session_testnet.services.storage.oxend import Oxend
+from session_testnet.services.storage.results import RpcResult
+from session_testnet.topology import NodeSpec, Topology
+from session_testnet.trace import Trace
 
 
 class EngineError(HintedError):
@@ -32,9 +43,14 @@ class NodeStatus(StrEnum):
 class Capabilities:
     """What an engine can do with a node; an unsupported verb is refused with the engine's name."""
 
-    pause: bool
-    kill: bool
-    exec: bool
+    pause: bool = True
+    kill: bool = True
+    exec: bool = False
+
+    def check(self, engine: str, verb: str, node: str) -> None:
+        """Raise EngineError for a verb that the engine does not offer."""
+        if not getattr(self, verb, True):
+            raise EngineError(verb, node, f"the engine {engine} does not offer this")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,14 @@ class EngineOptions:
     registry_port: int = 0
     gateway_port: int = 0
     community_control_token: str | None = None
+
+    def directory(self, name: str) -> Path | None:
+        """Return where a part of this name keeps its data, made if it is missing; None: in memory."""
+        if self.data_dir is None:
+            return None
+        directory = self.data_dir / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
 
 
 @dataclass(slots=True)
@@ -85,48 +109,136 @@ class ServiceEndpoints:
         }
 
 
-class Engine(Protocol):
-    """Run the parts of one network."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the nodes of one network have in common; ``registry()`` works once nodes are launched."""
 
-    name: str
-    capabilities: Capabilities
+    topology: Topology
+    options: EngineOptions
+    clock: Clock
+    trace: Trace
+    logs: LogBook
+    faults: FaultBook
+    exits: ExitMap
+    oxend: Oxend
+    registry: Callable[[], RegistryState]
+
+
+class Node(Protocol):
+    """One service node. It has its address from the beginning, and serves from :meth:`launch` on.
+
+    A method that a stopped or frozen node cannot answer raises EngineError.
+    """
+
+    spec: NodeSpec
+    ed25519_hex: str
 
     @property
-    def endpoints(self) -> ServiceEndpoints:
-        """Return where everything listens; valid after :meth:`start`."""
+    def endpoints(self) -> NodeEndpoints:
+        """Return where the node is reached over HTTPS."""
 
-    async def start(self) -> None:
-        """Start every service; return when all of them listen."""
+    @property
+    def omq_endpoints(self) -> NodeEndpoints | None:
+        """Return where the node is reached over OMQ; None when it is not."""
 
-    async def stop_node(self, name: str) -> None:
-        """End a node; what it stored stays for the next start."""
-
-    async def start_node(self, name: str) -> None:
-        """Start a stopped node at its old address."""
-
-    async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
-        """Let a new node join; return its name, by default the next free one.
-
-        ``swarm_id`` is its swarm where swarms are explicit, by default the smallest.
-        """
-
-    async def remove_node(self, name: str) -> None:
-        """Let a node leave for good; before it ends it hands over what others have not got from it."""
-
-    async def decommission_node(self, name: str) -> None:
-        """Take a node out of its swarm; it stays and goes on relaying."""
-
-    async def recommission_node(self, name: str) -> None:
-        """Take a decommissioned node into a swarm again."""
-
-    async def pause_node(self, name: str) -> None:
-        """Freeze a node: it accepts connections and answers nothing."""
-
-    async def resume_node(self, name: str) -> None:
-        """Let a paused node answer again, first of all what it was asked meanwhile."""
-
-    def node_status(self, name: str) -> NodeStatus:
+    @property
+    def status(self) -> NodeStatus:
         """Return where the node stands."""
 
+    @property
+    def knobs(self) -> NodeKnobs:
+        """Return the node's knobs, all but its clock and ``wrong_swarm``, which are not its own."""
+
+    @property
+    def skew_ms(self) -> int:
+        """Return how far the node's clock is ahead of the network's."""
+
+    async def launch(self, snapshot: NetworkSnapshot) -> None:
+        """Serve from now on, in the network that a snapshot shows."""
+
+    async def stop(self) -> None:
+        """End; what is stored stays."""
+
+    async def kill(self) -> None:
+        """End at once, in the middle of whatever it does."""
+
+    async def start(self, snapshot: NetworkSnapshot) -> None:
+        """Start again after a stop or a kill, at the old address."""
+
+    async def pause(self) -> None:
+        """Accept connections and answer nothing."""
+
+    async def resume(self, snapshot: NetworkSnapshot) -> None:
+        """Answer again, first of all what was asked meanwhile."""
+
+    async def discard(self) -> None:
+        """End for good, and free the address."""
+
+    async def update_network(self, snapshot: NetworkSnapshot) -> None:
+        """Tell the node of a change of the network."""
+
+    async def catch_up(self) -> None:
+        """Let the node purge, and tell its swarm that it can be given what it missed."""
+
+    async def set_skew(self, skew_ms: int) -> None:
+        """Set how far the node's clock is ahead of the network's."""
+
+    async def set_knobs(self, knobs: NodeKnobs) -> None:
+        """Turn the node's knobs, all but its clock and ``wrong_swarm``."""
+
+    async def cut_off(self, keys: Collection[str]) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again."""
+
+    async def settled(self, reachable: Collection[str]) -> None:
+        """Let the node try once to deliver what it owes to nodes with these keys."""
+
+    async def owed_to(self) -> Sequence[str]:
+        """Return the keys of the nodes that have not got everything from this one."""
+
+    async def purge(self) -> int:
+        """Let the node delete what has expired; return how many messages that were."""
+
+    async def forget(self, hashes: Collection[str] | None) -> int:
+        """Let the node lose messages, all or those with these hashes; return how many that were."""
+
+    async def stored_messages(self, account: bytes, namespace: int) -> Sequence[Mapping[str, Any]]:
+        """Return what the node keeps of a mailbox; works while it is stopped, if its engine can look."""
+
+    async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
+        """Ask the node as a client would, without a connection."""
+
+
+class NodeProvider(Protocol):
+    """Make the nodes of one network: in this process, as processes of their own, or as containers."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the engine, as ``--engine`` takes it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what can be done with the nodes."""
+
+    async def open(self, surroundings: Surroundings) -> None:
+        """Get ready for a network."""
+
+    async def bind(self, specs: Sequence[NodeSpec]) -> list[Node]:
+        """Return nodes that have their addresses and do not serve yet; on failure none is left behind."""
+
+    async def discard(self, node: Node) -> None:
+        """End a node for good and give its address to others."""
+
+    async def clock_moved(self) -> None:
+        """Tell all nodes that the network's clock was moved."""
+
+    async def faults_changed(self) -> None:
+        """Tell all nodes that the rules for faults have changed."""
+
+    async def collect(self) -> None:
+        """Wait until the trace and the logs have what running nodes have done so far."""
+
+    def release(self) -> None:
+        """Let go what faults hold back, so that nodes can end at once."""
+
     async def close(self) -> None:
-        """End everything and leave nothing behind; safe to call twice."""
+        """End what the provider itself runs, after its nodes; safe to call twice."""

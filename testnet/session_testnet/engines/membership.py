@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarms import UNASSIGNED
-from session_testnet.endpoints import LOOPBACK, NodeEndpoints, allocate_node_addresses, listening_host
-from session_testnet.engines.base import EngineError
+from session_testnet.endpoints import NodeEndpoints
+from session_testnet.engines.base import EngineError, Node
 from session_testnet.services.registry.snapshot import NodeInfo
 from session_testnet.services.registry.state import DEFAULT_OMQ_PORT
-from session_testnet.services.storage import StorageNode
 from session_testnet.topology import NodeSpec, Topology, TopologyError, derive_seed
 
 
@@ -22,19 +21,12 @@ def free_name(taken: Collection[str]) -> str:
     return name
 
 
-def free_host(advertise_ip: str | None, taken: Collection[str]) -> str:
-    """Return the address at which one more node listens; it is its own where the system has so many."""
-    if advertise_ip is not None:
-        return listening_host(advertise_ip)
-    return next((host for host in allocate_node_addresses(len(taken) + 1) if host not in taken), LOOPBACK)
-
-
 def new_node(topology: Topology, name: str, swarm_id: int | None) -> NodeSpec:
     """Return a node whose key derives from the network's seed and its name; raise EngineError."""
     try:
         return NodeSpec(name, derive_seed(topology.seed, "node", name), swarm_id)
     except TopologyError as error:
-        raise EngineError("add", name, str(error.args[0]), error.hint) from error
+        raise EngineError("add", name, error.message, error.hint) from error
 
 
 def registration(
@@ -54,18 +46,19 @@ def registration(
     )
 
 
-async def settle(running: Callable[[], Sequence[StorageNode]], deadline_s: float) -> int:
+async def settle(running: Callable[[], Sequence[Node]], deadline_s: float) -> int:
     """Deliver what running nodes owe each other; return how many pairs still do at the deadline."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
     while True:
-        services = running()
-        keys = frozenset(service.ed25519_hex for service in services)
-        owing = sum(len(keys.intersection(service.owed_to())) for service in services)
+        nodes = running()
+        keys = frozenset(node.ed25519_hex for node in nodes)
+        owed = await asyncio.gather(*(node.owed_to() for node in nodes))
+        owing = sum(len(keys.intersection(to)) for to in owed)
         if not owing or loop.time() > end:
             return owing
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end):
-                await asyncio.gather(*(service.settled(keys) for service in services))
+                await asyncio.gather(*(node.settled(keys) for node in nodes))
         # A refusal comes at once: let others act before the next try.
         await asyncio.sleep(0)

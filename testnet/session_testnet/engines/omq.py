@@ -1,15 +1,15 @@
-"""The OMQ listeners of an embedded network: one for each node and one for the registry, if pyzmq is there."""
+"""The OMQ listeners of one process: for its nodes and perhaps for the registry, if pyzmq is there."""
 
 import asyncio
 import contextlib
 import socket
 
 from session_protocol.service_nodes import NodeIdentity
-from session_testnet.endpoints import NodeEndpoints, bind_socket
-from session_testnet.engines.running_node import RunningNode, bind_again
+from session_testnet.endpoints import bind_socket
 from session_testnet.services.omq import OmqListener, OmqRuntime
 from session_testnet.services.registry.json_rpc import RegistryRpc
 from session_testnet.services.registry.omq import registry_commands
+from session_testnet.services.storage import StorageNode
 
 
 class OmqSide:
@@ -20,57 +20,57 @@ class OmqSide:
 
     def __init__(self) -> None:
         self._runtime: OmqRuntime | None = None
-        self._registry: OmqListener | None = None
+        self._listeners: dict[str, OmqListener] = {}
+        self._ending = False
 
-    def prepare(self, nodes: int) -> None:
-        """Get ready for a network of so many nodes."""
-        self._runtime = OmqRuntime.create(nodes + 1)
+    def prepare(self, listeners: int) -> None:
+        """Get ready for so many listeners."""
+        self._runtime = OmqRuntime.create(listeners)
 
-    def bind(self, host: str, unstarted: contextlib.ExitStack) -> socket.socket | None:
+    def bind(self, host: str, unstarted: contextlib.ExitStack, port: int = 0) -> socket.socket | None:
         """Return a listening socket, closed with ``unstarted`` until a listener is started at it."""
-        return None if self._runtime is None else unstarted.enter_context(bind_socket(host))
+        return None if self._runtime is None else unstarted.enter_context(bind_socket(host, port))
 
     def start_registry(
         self, rpc: RegistryRpc, listener: socket.socket | None, identity: NodeIdentity
     ) -> None:
         """Serve ``rpc.get_service_nodes`` and the registry's other methods at a listening socket."""
-        if self._runtime is None or listener is None:
-            return
-        self._registry = OmqListener("the registry", registry_commands(rpc))
-        self._registry.start(self._runtime, listener, identity.x25519_sk)
+        if self._runtime is not None and listener is not None:
+            registry = OmqListener("the registry", registry_commands(rpc))
+            self._start("registry", registry, listener, identity.x25519_sk)
 
-    def start_node(self, node: RunningNode, listener: socket.socket | None) -> None:
-        """Serve a node's commands at a listening socket; a frozen node lets clients wait."""
-        if self._runtime is None or listener is None:
-            return
-        service = node.service
-        node.omq = OmqListener(
-            service.name,
-            service.omq_commands(),
-            admit=node.answering.wait,
-            on_gone=service.end_subscriptions,
-        )
-        node.omq.start(self._runtime, listener, service.x25519_sk)
+    def start_node(
+        self, service: StorageNode, answering: asyncio.Event, listener: socket.socket | None
+    ) -> None:
+        """Serve a node's commands at a listening socket; while it does not answer, clients wait."""
+        if self._runtime is not None and listener is not None:
+            node = OmqListener(
+                service.name,
+                service.omq_commands(),
+                admit=answering.wait,
+                on_gone=service.end_subscriptions,
+            )
+            self._start(service.name, node, listener, service.x25519_sk)
 
-    def bind_again(self, name: str, endpoints: NodeEndpoints | None) -> socket.socket | None:
-        """Return a listening socket for a node that starts again, or None if it has never had one."""
-        return None if self._runtime is None or endpoints is None else bind_again(name, endpoints)
+    async def stop_node(self, service: StorageNode) -> None:
+        """End a node's listener; its address is free afterwards, unless everything ends."""
+        listener = self._listeners.pop(service.name, None)
+        if listener is not None:
+            await listener.close(wait=not self._ending)
 
-    async def stop_node(self, node: RunningNode) -> None:
-        """End a node's listener; its address is free afterwards."""
-        omq, node.omq = node.omq, None
-        if omq is not None:
-            await omq.close(wait=True)
+    def release(self) -> None:
+        """Wait for no address any more: everything ends."""
+        self._ending = True
 
-    async def close(self, nodes: list[RunningNode]) -> None:
+    async def close(self) -> None:
         """End all listeners and the background thread; safe to call twice."""
-        listeners = [node.omq for node in nodes if node.omq is not None]
-        if self._registry is not None:
-            listeners.append(self._registry)
-        for node in nodes:
-            node.omq = None
-        self._registry = None
+        listeners, self._listeners = tuple(self._listeners.values()), {}
         await asyncio.gather(*(listener.close() for listener in listeners))
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
+
+    def _start(self, name: str, listener: OmqListener, at: socket.socket, x25519_sk: bytes) -> None:
+        assert self._runtime is not None, "there is a runtime where there is a socket"
+        listener.start(self._runtime, at, x25519_sk)
+        self._listeners[name] = listener

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pybase64
 
 from session_protocol.accounts import account_bytes
 from session_protocol.errors import InvalidId
-from session_testnet.faults.rules import FaultBook, FaultRule, Strike
+from session_testnet.faults.rules import FaultRule, FaultSource, Strike
 from session_testnet.services.storage.results import RpcResult
 from session_testnet.trace import Trace
 
@@ -57,7 +57,7 @@ class RuleGate:
 
     def __init__(
         self,
-        book: FaultBook,
+        book: FaultSource,
         trace: Trace,
         swarm_answer: SwarmAnswer,
         set_skew: SetSkew | None = None,
@@ -81,7 +81,7 @@ class RuleGate:
 
     async def connection(self, node_name: str, path: str) -> bool:
         """Let rules for a path strike before a request is read; False closes the connection, unanswered."""
-        for strike in self._book.strikes(("delay", "hang", "drop"), node_name, path=path):
+        async for strike in self._strikes(("delay", "hang", "drop"), node_name, path=path):
             self._record(strike, node_name, path=path)
             match strike.rule.action:
                 case "delay":
@@ -95,7 +95,7 @@ class RuleGate:
 
     async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
         """Let rules strike before a node acts; a result is answered in place of acting."""
-        self._skew(node_name)
+        await self._skew(node_name)
         account = _account(params)
 
         def possible(rule: FaultRule) -> bool:
@@ -105,7 +105,7 @@ class RuleGate:
             return account is not None or (rule.action != "wrong_swarm" and rule.status != 421)
 
         actions = ("delay", "hang", "status", "wrong_swarm")
-        for strike in self._book.strikes(actions, node_name, method=method, possible=possible):
+        async for strike in self._strikes(actions, node_name, method=method, possible=possible):
             match strike.rule.action:
                 case "delay":
                     self._record(strike, node_name, method=method, delay_ms=strike.rule.delay_ms)
@@ -123,24 +123,45 @@ class RuleGate:
                     return self._refusal(node_name, method, account, 421)
         return None
 
-    def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
+    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
         """Let rules change the messages of an answer; the given result is left as it is."""
         messages = result.body.get("messages") if isinstance(result.body, Mapping) else None
         if result.status != 200 or not isinstance(messages, list) or not messages:
             return result
         changed: list[Any] = messages
-        for strike in self._book.strikes(("duplicate", "reorder", "corrupt"), node_name, method=method):
+        async for strike in self._strikes(("duplicate", "reorder", "corrupt"), node_name, method=method):
             self._record(strike, node_name, method=method, messages=len(changed))
+            rng = strike.chance()
             match strike.rule.action:
                 case "duplicate":
                     changed = [message for message in changed for _ in range(2)]
                 case "reorder":
-                    changed = _reordered(changed, strike.rng)
+                    changed = _reordered(changed, rng)
                 case "corrupt":
-                    changed = [_corrupted(message, strike.rng) for message in changed]
+                    changed = [_corrupted(message, rng) for message in changed]
         if changed is messages:
             return result
         return RpcResult(result.status, {**result.body, "messages": changed})
+
+    async def _strikes(
+        self,
+        actions: Sequence[str],
+        node: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        possible: Callable[[FaultRule], bool] | None = None,
+    ) -> AsyncIterator[Strike]:
+        """Yield the uses of all rules with these actions that strike a request; each is counted as it comes.
+
+        A rule that is not ``possible`` for this request is passed over without being counted.
+        """
+        for rule in self._book.fitting(actions, node, method=method, path=path):
+            if possible is not None and not possible(rule):
+                continue
+            strike = await self._book.claim(rule.id)
+            if strike is not None:
+                yield strike
 
     async def _wait(self, seconds: float) -> None:
         """Wait that long, or until the gate is closed."""
@@ -161,11 +182,14 @@ class RuleGate:
             return RpcResult(406, _CLOCK_TEXTS.get(method, f"{method} timestamp too far from current time"))
         return RpcResult(status, _TEXTS[status])
 
-    def _skew(self, node_name: str) -> None:
+    async def _skew(self, node_name: str) -> None:
         """Set a node's clock while a rule says so, and back to the network's when no rule does any more."""
         if self._set_skew is None:
             return
-        strike = self._book.first(("clock_skew",), node_name)
+        rules = self._book.fitting(("clock_skew",), node_name)
+        if not rules and node_name not in self._skewed:
+            return
+        strike = await anext(self._strikes(("clock_skew",), node_name), None)
         skewing = strike.rule.id if strike else None
         if skewing == self._skewed.get(node_name):
             return

@@ -3,10 +3,10 @@
 import difflib
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from session_testnet.hinted_error import HintedError
 
@@ -139,11 +139,27 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One use of a rule, with the chance that belongs to this use."""
+    """One use of a rule, with the seed of the chance that belongs to this use."""
 
     rule: FaultRule
-    rng: random.Random
+    seed: int
     number: int
+
+    def chance(self) -> random.Random:
+        """Return the chance of this use, from its beginning."""
+        return random.Random(self.seed)  # noqa: S311 - repeatable chance
+
+
+class FaultSource(Protocol):
+    """Where a gate finds its rules: the network's book, or a copy of it in another process."""
+
+    def fitting(
+        self, actions: Sequence[str], node: str, *, method: str | None = None, path: str | None = None
+    ) -> Sequence[FaultRule]:
+        """Return the rules with these actions that concern a request."""
+
+    async def claim(self, rule_id: str) -> Strike | None:
+        """Use a rule once; None when it has been used up or removed, or chance spares this request."""
 
 
 class FaultBook:
@@ -184,43 +200,36 @@ class FaultBook:
                     f"there is no fault rule {rule_id!r}", f"rules: {', '.join(self._entries) or 'none'}"
                 )
 
-    def strikes(
-        self,
-        actions: Sequence[str],
-        node: str,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        possible: Callable[[FaultRule], bool] | None = None,
-    ) -> Iterator[Strike]:
-        """Yield the uses of all rules with these actions that strike a request; each is counted as it comes.
-
-        A rule that is not ``possible`` for this request is passed over without being counted.
-        """
-        for entry in self._candidates(actions):
-            if not entry.rule.fits(node, method=method, path=path) or (possible and not possible(entry.rule)):
-                continue
-            with self._lock:
-                if entry.spent or self._entries.get(entry.rule.id) is not entry:
-                    continue
-                if entry.rule.probability < 1 and entry.rng.random() >= entry.rule.probability:
-                    continue
-                entry.used += 1
-                # A generator of its own for each use: requests that run at the same time do not mix their
-                # chance.
-                chance = random.Random(entry.rng.getrandbits(64))  # noqa: S311 - repeatable chance
-                strike = Strike(entry.rule, chance, entry.used)
-            yield strike
-
-    def first(self, actions: Sequence[str], node: str) -> Strike | None:
-        """Return the first use by rules with these actions that concerns a node; only that one is counted."""
-        return next(self.strikes(actions, node), None)
-
-    def _candidates(self, actions: Sequence[str]) -> Sequence[_Entry]:
+    def fitting(
+        self, actions: Sequence[str], node: str, *, method: str | None = None, path: str | None = None
+    ) -> Sequence[FaultRule]:
+        """Return the rules with these actions that concern a request and are not used up."""
         if not self._entries:
             return ()
         with self._lock:
-            return [entry for entry in self._entries.values() if entry.rule.action in actions]
+            return [
+                entry.rule
+                for entry in self._entries.values()
+                if entry.rule.action in actions
+                and not entry.spent
+                and entry.rule.fits(node, method=method, path=path)
+            ]
+
+    def use(self, rule_id: str) -> Strike | None:
+        """Use a rule once; None when it has been used up or removed, or chance spares this request."""
+        with self._lock:
+            entry = self._entries.get(rule_id)
+            if entry is None or entry.spent:
+                return None
+            if entry.rule.probability < 1 and entry.rng.random() >= entry.rule.probability:
+                return None
+            entry.used += 1
+            # A seed of its own for each use: requests that run at the same time do not mix their chance.
+            return Strike(entry.rule, entry.rng.getrandbits(64), entry.used)
+
+    async def claim(self, rule_id: str) -> Strike | None:
+        """Do what :meth:`use` does; a book that is elsewhere has to be waited for."""
+        return self.use(rule_id)
 
 
 def _nearest(word: str, allowed: Sequence[str]) -> str:

@@ -41,6 +41,18 @@ class NameRecord:
     nonce: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryImage:
+    """All that a registry knows, as one value: what a copy of it elsewhere needs; see RegistryState."""
+
+    seed: str
+    hardfork: tuple[int, int]
+    height: int
+    explicit_swarms: bool
+    records: tuple[NodeRecord, ...]
+    names: tuple[tuple[bytes, NameRecord], ...]
+
+
 class RegistryState:
     """Hold the network's present state; every change makes a new block and tells the subscribers.
 
@@ -52,7 +64,7 @@ class RegistryState:
         self,
         *,
         seed: str = "0",
-        height: int = 1000,
+        height: int = 2_000_000,
         hardfork: tuple[int, int] = (21, 2),
         explicit_swarms: bool = False,
     ) -> None:
@@ -108,6 +120,25 @@ class RegistryState:
         self._height = height
         self.explicit_swarms = explicit_swarms
         self._snapshot = None
+
+    @classmethod
+    def of_image(cls, image: RegistryImage) -> "RegistryState":
+        """Make a copy of another registry."""
+        state = cls(seed=image.seed, hardfork=image.hardfork)
+        state.restore(image.records, height=image.height, explicit_swarms=image.explicit_swarms)
+        state._names = dict(image.names)
+        return state
+
+    def image(self) -> RegistryImage:
+        """Return all that this registry knows."""
+        return RegistryImage(
+            seed=self.seed,
+            hardfork=self.hardfork,
+            height=self._height,
+            explicit_swarms=self.explicit_swarms,
+            records=self.records,
+            names=tuple(self._names.items()),
+        )
 
     @property
     def height(self) -> int:

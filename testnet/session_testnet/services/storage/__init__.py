@@ -2,8 +2,16 @@
 
 from session_testnet.services.storage.exits import ExitMap
 from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
-from session_testnet.services.storage.node import StorageNode
+from session_testnet.services.storage.node import StorageNode, messages_in_file
 from session_testnet.services.storage.results import RpcResult
 from session_testnet.services.storage.settings import StorageSettings
 
-__all__ = ["ExitMap", "FaultGate", "NoFaults", "RpcResult", "StorageNode", "StorageSettings"]
+__all__ = [
+    "ExitMap",
+    "FaultGate",
+    "NoFaults",
+    "RpcResult",
+    "StorageNode",
+    "StorageSettings",
+    "messages_in_file",
+]

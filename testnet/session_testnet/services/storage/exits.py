@@ -24,6 +24,11 @@ class ExitMap:
         }
         self._own = frozenset((endpoint.host, endpoint.port) for endpoint in own)
 
+    def places(self) -> list[tuple[str, str, int, str]]:
+        """Return all addresses as (protocol, host, port, base URL), for a copy in another process."""
+        own = [("http", host, port, f"http://{host}:{port}") for host, port in sorted(self._own)]
+        return [*((*place, url) for place, url in self._places.items()), *own]
+
     def base_url(self, protocol: str, host: str, port: int) -> str | None:
         """Return where to send a request for this address; None when it may not leave."""
         mapped = self._places.get((protocol, host.lower(), port))

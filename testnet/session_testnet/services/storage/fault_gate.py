@@ -15,7 +15,7 @@ class FaultGate(Protocol):
         ``params`` are as the client sent them, not checked in any way.
         """
 
-    def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
+    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
         """Return the answer to send: ``result``, or another one made from it, but never changed in place."""
 
     async def connection(self, node_name: str, path: str) -> bool:
@@ -34,7 +34,7 @@ class NoFaults:
         """Carry out every method."""
         return None
 
-    def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:  # noqa: ARG002
+    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:  # noqa: ARG002
         """Send every answer as it is."""
         return result
 

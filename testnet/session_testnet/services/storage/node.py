@@ -211,11 +211,7 @@ class StorageNode:
 
     def stored_messages(self, account: bytes, namespace: int) -> list[dict[str, Any]]:
         """Return what this node keeps for a 33-byte account, in order of arrival; ``data`` is hex."""
-        page = self._database.retrieve(account, namespace)
-        return [
-            {"hash": message, "timestamp": timestamp, "expiration": expiry, "data": data.hex()}
-            for message, timestamp, expiry, data in page.messages
-        ]
+        return _messages_in(self._database, account, namespace)
 
     def message_count(self) -> int:
         """Return how many messages the node keeps."""
@@ -261,3 +257,18 @@ class StorageNode:
         while True:
             self.purge()
             await asyncio.sleep(period_s)
+
+
+def messages_in_file(path: Path, account: bytes, namespace: int) -> list[dict[str, Any]]:
+    """Return what the file of a node that does not run has for a 33-byte account; ``data`` is hex."""
+    if not path.exists():
+        return []
+    with contextlib.closing(MessageDatabase(path, max_bytes=StorageSettings().database_bytes)) as database:
+        return _messages_in(database, account, namespace)
+
+
+def _messages_in(database: MessageDatabase, account: bytes, namespace: int) -> list[dict[str, Any]]:
+    return [
+        {"hash": message, "timestamp": timestamp, "expiration": expiry, "data": data.hex()}
+        for message, timestamp, expiry, data in database.retrieve(account, namespace).messages
+    ]

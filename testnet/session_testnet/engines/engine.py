@@ -1,0 +1,418 @@
+"""Run a whole network: its servers in this process, and its nodes wherever the provider puts them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from session_protocol.service_nodes import NodeIdentity
+from session_testnet.clock import Clock
+from session_testnet.engines.base import (
+    EngineError,
+    EngineOptions,
+    Node,
+    NodeProvider,
+    NodeStatus,
+    ServiceEndpoints,
+    Surroundings,
+)
+from session_testnet.engines.membership import free_name, new_node, registration, settle
+from session_testnet.engines.servers import Servers
+from session_testnet.faults import FaultBook, FaultRule
+from session_testnet.knobs import NodeKnobs
+from session_testnet.logs import LogBook
+from session_testnet.services.community import CommunityServer
+from session_testnet.services.files import FileServer
+from session_testnet.services.registry import RegistryState
+from session_testnet.services.registry.json_rpc import RegistryRpc
+from session_testnet.services.registry.ledger import Ledger
+from session_testnet.services.registry.state import RegistryError
+from session_testnet.services.storage import RpcResult
+from session_testnet.topology import Topology
+from session_testnet.trace import Trace
+
+# How long a change of the network waits until the messages are where they belong, in seconds.
+SETTLE_S = 10.0
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Run registry, servers, gateway and nodes, and change them while they run."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        provider: NodeProvider,
+        *,
+        options: EngineOptions,
+        clock: Clock,
+        trace: Trace,
+        logs: LogBook,
+        faults: FaultBook,
+    ) -> None:
+        """Take what the network shares: its clock, its trace, its logs and its faults."""
+        self._topology = topology
+        self._provider = provider
+        self._options = options
+        self._clock = clock
+        self._trace = trace
+        self._logs = logs
+        self._faults = faults
+        self._servers = Servers(topology, options, clock, trace)
+        self._nodes: dict[str, Node] = {}
+        self._registry: RegistryState | None = None
+        self._ledger: Ledger | None = None
+        self._rpc: RegistryRpc | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of the engine, as ``--engine`` takes it."""
+        return self._provider.name
+
+    @property
+    def registry_identity(self) -> NodeIdentity:
+        """Return the keys of the registry; OMQ clients expect its X25519 key."""
+        return self._servers.registry_identity
+
+    @property
+    def endpoints(self) -> ServiceEndpoints:
+        """Return where everything listens; valid after :meth:`start`."""
+        if self._servers.endpoints is None:
+            raise EngineError("ask for the endpoints of", "the network", "it has not been started")
+        return self._servers.endpoints
+
+    @property
+    def registry(self) -> RegistryState:
+        """Return the registry's model of the network; valid after :meth:`start`."""
+        if self._registry is None:
+            raise EngineError("ask for the registry of", "the network", "it has not been started")
+        return self._registry
+
+    @property
+    def files(self) -> FileServer:
+        """Return the file server."""
+        return self._servers.files
+
+    @property
+    def community(self) -> CommunityServer:
+        """Return the community server."""
+        return self._servers.community
+
+    async def start(self) -> None:
+        """Start every service; on failure whatever has been started is ended again."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        directory = self._options.directory("registry")
+        ledger = self._ledger = Ledger(directory / "chain.sqlite", self._topology) if directory else None
+        chain = ledger.read() if ledger else None
+        if chain is not None:
+            self._topology = chain.carry_on(self._topology)
+        topology, endpoints = self._topology, self._servers.bind()
+        await self._servers.serve_files_and_community()
+        await self._provider.open(
+            Surroundings(
+                topology=topology,
+                options=self._options,
+                clock=self._clock,
+                trace=self._trace,
+                logs=self._logs,
+                faults=self._faults,
+                exits=self._servers.exits,
+                oxend=self,
+                registry=lambda: self.registry,
+            )
+        )
+        for node in await self._provider.bind(topology.nodes):
+            self._take(node)
+        self._registry = RegistryState.from_topology(
+            topology,
+            {name: node.advertised for name, node in endpoints.nodes.items()},
+            omq_ports={name: omq.advertised.port for name, omq in endpoints.nodes_omq.items()},
+        )
+        if chain is not None:
+            chain.restore(self._registry)
+        if ledger is not None:
+            # Every block is written down before a node hears of it: messages move when it does.
+            ledger.write(self._registry)
+            self._registry.subscribe(lambda _: ledger.write(self.registry))
+        self._rpc = await self._servers.serve_registry(self._registry)
+        snapshot = self._registry.snapshot()
+        await self._all(node.launch(snapshot) for node in self._nodes.values())
+        for node in self._nodes.values():
+            await self.set_knobs(node.spec.name, node.spec.knobs)
+        if self._options.data_dir is not None:
+            # They may have missed something in their earlier life, or may owe something from then.
+            await self._all(node.catch_up() for node in self._nodes.values())
+        await self._servers.open_gateway()
+        for name, address in endpoints.by_name().items():
+            self._logs.write(name, "info", f"listening at {address.bind}, advertised as {address.advertised}")
+
+    def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a node's question about the chain (storage-rpc §10.11)."""
+        assert self._rpc is not None, "nodes are launched when the registry answers"
+        return self._rpc.call(method, params)
+
+    async def stop_node(self, name: str) -> None:
+        """End a node: its listener closes, peers find it unreachable, its store stays."""
+        await self._end_node("stop", name)
+
+    async def kill_node(self, name: str) -> None:
+        """End a node in the middle of whatever it does."""
+        await self._end_node("kill", name)
+
+    async def _end_node(self, verb: str, name: str) -> None:
+        node = self._node(verb, name)
+        self._provider.capabilities.check(self.name, verb, name)
+        if node.status is NodeStatus.STOPPED:
+            return
+        await (node.kill() if verb == "kill" else node.stop())
+        self.registry.set_reachable(name, reachable=False)
+        await self._spread()
+        self._logs.write(name, "info", "killed" if verb == "kill" else "stopped")
+
+    async def start_node(self, name: str) -> None:
+        """Start a node that was stopped or killed at its old address, with what it had stored."""
+        node = self._node("start", name)
+        if node.status is not NodeStatus.STOPPED:
+            return
+        await node.start(self.registry.snapshot())
+        self.registry.set_reachable(name, reachable=True)
+        await self._spread()
+        self._logs.write(name, "info", "started again")
+
+    async def pause_node(self, name: str) -> None:
+        """Freeze a node: it accepts connections and answers nothing."""
+        node = self._node("pause", name)
+        self._provider.capabilities.check(self.name, "pause", name)
+        if node.status is NodeStatus.STOPPED:
+            raise EngineError("pause", name, "it is stopped", "start it first")
+        if node.status is NodeStatus.RUNNING:
+            await node.pause()
+
+    async def resume_node(self, name: str) -> None:
+        """Let a paused node answer again, first of all what it was asked meanwhile."""
+        node = self._node("resume", name)
+        if node.status is NodeStatus.PAUSED:
+            await node.resume(self.registry.snapshot())
+
+    async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
+        """Let a new node join; return its name when it has its swarm's messages.
+
+        ``swarm_id`` is its swarm where swarms are explicit, by default the smallest.
+        """
+        name = name or free_name(self._nodes)
+        if name in self._nodes:
+            raise EngineError("add", name, "there is already a node of that name", "node names must differ")
+        if swarm_id is not None and not self.registry.explicit_swarms:
+            raise EngineError(
+                *("add", name, "its swarm cannot be chosen"),
+                "the network's own rule assigns swarms, unless the topology gives a swarm id to every node",
+            )
+        spec = new_node(self._topology, name, swarm_id)
+        try:
+            (node,) = await self._provider.bind([spec])
+        except EngineError as error:
+            raise EngineError("add", name, error.reason, error.hint) from error
+        try:
+            await node.launch(self.registry.snapshot())
+            self._take(node)
+            self._change_registry(
+                "add",
+                name,
+                lambda _: self.registry.add_node(
+                    registration(self._topology, spec, node.endpoints, node.omq_endpoints)
+                ),
+            )
+        except BaseException:
+            await self._discard(node)
+            raise
+        self._servers.admit(node.endpoints)
+        await self._spread()
+        await node.catch_up()
+        await self.settle()
+        self._logs.write(name, "info", "joined")
+        return name
+
+    async def remove_node(self, name: str) -> None:
+        """Let a node leave for good; before it ends it hands over what others have not got from it.
+
+        A node that is stopped or frozen hands nothing over: what it alone has is lost. Its files stay.
+        """
+        node = self._node("remove", name)
+        if len(self._nodes) == 1:
+            raise EngineError("remove", name, "it is the last node", "end the network instead")
+        self._change_registry("remove", name, self.registry.remove_node)
+        await self._spread()
+        await self.settle()
+        self._servers.expel(node.endpoints)
+        await self._discard(node)
+        self._logs.write(name, "info", "left")
+
+    async def decommission_node(self, name: str) -> None:
+        """Take a node out of its swarm; it stays and goes on relaying."""
+        self._node("decommission", name)
+        self._change_registry("decommission", name, self.registry.decommission)
+        await self._spread()
+        await self.settle()
+
+    async def recommission_node(self, name: str) -> None:
+        """Take a decommissioned node into a swarm again; return when it has that swarm's messages."""
+        self._node("recommission", name)
+        self._change_registry("recommission", name, self.registry.recommission)
+        await self._spread()
+        await self.settle()
+
+    async def advance_chain(self, blocks: int) -> None:
+        """Add empty blocks to the chain."""
+        try:
+            self.registry.advance(blocks)
+        except RegistryError as error:
+            raise EngineError("advance", "the chain", error.message, error.hint) from error
+        await self._spread()
+
+    async def settle(self, deadline_s: float = SETTLE_S) -> int:
+        """Deliver what running nodes owe each other; return how many pairs still do at the deadline."""
+        return await settle(self._running, deadline_s)
+
+    async def purge(self) -> int:
+        """Delete what has expired on all running nodes; return how many messages that were."""
+        return sum(await self._all(node.purge() for node in self._running()))
+
+    def node_status(self, name: str) -> NodeStatus:
+        """Return where the node stands."""
+        return self._node("look at", name).status
+
+    async def clock_moved(self) -> None:
+        """Tell the nodes that the network's clock was moved."""
+        await self._provider.clock_moved()
+
+    async def skew_clock(self, name: str, offset_ms: int) -> None:
+        """Set how far a node's clock is ahead of the network's, in milliseconds."""
+        await self._node("skew the clock of", name).set_skew(offset_ms)
+
+    def clock_skew(self, name: str) -> int:
+        """Return how far a node's clock is ahead of the network's, in milliseconds."""
+        return self._node("read the clock of", name).skew_ms
+
+    def knobs(self, name: str) -> NodeKnobs:
+        """Return how a node's knobs are turned."""
+        node = self._node("look at the knobs of", name)
+        rules = {rule["id"] for rule in self._faults.list()}
+        return replace(node.knobs, clock_offset_ms=node.skew_ms, wrong_swarm=_wrong_swarm_rule(name) in rules)
+
+    async def set_knobs(self, name: str, knobs: NodeKnobs) -> None:
+        """Turn a node's knobs: the clock is the engine's own, and a wrong swarm is a fault rule."""
+        node, before = self._node("turn the knobs of", name), self.knobs(name)
+        if knobs == before:
+            return
+        rule_id = _wrong_swarm_rule(name)
+        if knobs.wrong_swarm and not before.wrong_swarm:
+            self._faults.add(FaultRule("wrong_swarm", id=rule_id, node=name))
+            await self.faults_changed()
+        elif before.wrong_swarm and not knobs.wrong_swarm:
+            self._faults.clear(rule_id)
+            await self.faults_changed()
+        await node.set_skew(knobs.clock_offset_ms)
+        await node.set_knobs(knobs)
+
+    async def partition(self, groups: Sequence[Collection[str]]) -> None:
+        """Let nodes of different groups reach each other no more; who is in no group reaches everybody.
+
+        No groups at all heal the network. Clients reach all nodes either way.
+        """
+        group_of: dict[str, int] = {}
+        for number, group in enumerate(groups):
+            for name in group:
+                self._node("cut off", name)
+                if group_of.setdefault(name, number) != number:
+                    raise EngineError("cut off", name, "it is named in two groups")
+
+        def apart(one: str, other: str) -> bool:
+            return one in group_of and other in group_of and group_of[one] != group_of[other]
+
+        for name, node in self._nodes.items():
+            others = [each.ed25519_hex for other, each in self._nodes.items() if apart(name, other)]
+            await node.cut_off(others)
+
+    async def faults_changed(self) -> None:
+        """Tell the nodes that the rules for faults have changed."""
+        await self._provider.faults_changed()
+
+    async def forget_messages(self, name: str, hashes: Collection[str] | None = None) -> int:
+        """Lose messages on one node, all or those with these hashes; return how many that were."""
+        return await self._node("purge", name).forget(hashes)
+
+    async def ask_node(self, name: str, method: str, params: Mapping[str, Any]) -> RpcResult:
+        """Ask a node as a client would, without a connection."""
+        node = self._node("ask", name)
+        if node.status is NodeStatus.STOPPED:
+            raise EngineError("ask", name, "it is stopped", "start it first")
+        return await node.rpc(method, params)
+
+    async def stored_messages(self, name: str, account: bytes, namespace: int) -> Sequence[Mapping[str, Any]]:
+        """Return what a node keeps of a mailbox."""
+        return await self._node("look into", name).stored_messages(account, namespace)
+
+    async def collect(self) -> None:
+        """Wait until the trace and the logs have what the nodes have done so far."""
+        await self._provider.collect()
+
+    async def close(self) -> None:
+        """End everything and leave nothing behind; safe to call twice."""
+        await self._servers.close_gateway()
+        self._provider.release()
+        await self._all(self._provider.discard(node) for node in tuple(self._nodes.values()))
+        self._nodes.clear()
+        await self._servers.close()
+        await self._provider.close()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _take(self, node: Node) -> None:
+        name = node.spec.name
+        self._nodes[name] = node
+        self.endpoints.nodes[name] = node.endpoints
+        if node.omq_endpoints is not None:
+            self.endpoints.nodes_omq[name] = node.omq_endpoints
+
+    async def _discard(self, node: Node) -> None:
+        """End a node and forget it."""
+        name = node.spec.name
+        await self._provider.discard(node)
+        self._nodes.pop(name, None)
+        self.endpoints.nodes.pop(name, None)
+        self.endpoints.nodes_omq.pop(name, None)
+
+    def _running(self) -> list[Node]:
+        return [node for node in self._nodes.values() if node.status is NodeStatus.RUNNING]
+
+    async def _spread(self) -> None:
+        """Tell the network's present state; a node that is stopped or frozen learns of it when it is back."""
+        snapshot = self.registry.snapshot()
+        await self._all(node.update_network(snapshot) for node in self._running())
+
+    async def _all(self, work: Iterable[Awaitable[T]]) -> list[T]:
+        return await asyncio.gather(*work)
+
+    def _change_registry(self, operation: str, name: str, change: Callable[[str], object]) -> None:
+        try:
+            change(name)
+        except RegistryError as error:
+            raise EngineError(operation, name, error.message, error.hint) from error
+
+    def _node(self, operation: str, name: str) -> Node:
+        try:
+            return self._nodes[name]
+        except KeyError:
+            known = ", ".join(self._nodes) or "none"
+            raise EngineError(operation, name, "there is no such node", f"the nodes are: {known}") from None
+
+
+def _wrong_swarm_rule(node_name: str) -> str:
+    return f"knob-wrong-swarm-{node_name}"

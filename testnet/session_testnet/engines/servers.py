@@ -1,0 +1,172 @@
+"""Everything of a network besides its nodes, in this process: registry, community, files and gateway."""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+
+from aiohttp import web
+
+from session_protocol.service_nodes import NodeIdentity
+from session_testnet.certificates import self_signed_context
+from session_testnet.clock import Clock
+from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of, listening_host
+from session_testnet.engines.base import EngineOptions, ServiceEndpoints
+from session_testnet.engines.exits import exits_of
+from session_testnet.engines.listening import serve
+from session_testnet.engines.omq import OmqSide
+from session_testnet.services.community import CommunityServer, Role
+from session_testnet.services.files import FileServer
+from session_testnet.services.gateway import Gateway
+from session_testnet.services.registry import RegistryApplication, RegistryState
+from session_testnet.services.registry.json_rpc import RegistryRpc
+from session_testnet.services.storage import ExitMap
+from session_testnet.topology import Topology
+from session_testnet.trace import Trace
+
+
+class Servers:
+    """Run a network's servers inside the calling event loop.
+
+    They are bound first, so that everybody can be told their addresses; then the nodes are made, then the
+    registry lists these, and last the gateway opens.
+    """
+
+    def __init__(self, topology: Topology, options: EngineOptions, clock: Clock, trace: Trace) -> None:
+        """Take what the network shares."""
+        self._topology = topology
+        self._options = options
+        self._clock = clock
+        self._trace = trace
+        self._omq = OmqSide()
+        self._unserved: dict[str, socket.socket] = {}
+        self._runners: list[web.AppRunner] = []
+        self._closers: list[Callable[[], None]] = []
+        self._gateway: Gateway | None = None
+        self.endpoints: ServiceEndpoints | None = None
+
+    @property
+    def registry_identity(self) -> NodeIdentity:
+        """Return the keys of the registry; OMQ clients expect its X25519 key."""
+        return NodeIdentity.from_seed(self._topology.service_seed("registry"))
+
+    @property
+    def exits(self) -> ExitMap:
+        """Return where onion requests may leave the network for."""
+        assert self.endpoints is not None, "the servers are bound first"
+        return exits_of(self.endpoints)
+
+    def bind(self) -> ServiceEndpoints:
+        """Bind all sockets, and return where everything will be; the nodes are still missing."""
+        options = self._options
+        host = listening_host(options.advertise_ip)
+        ports = {"registry_http": options.registry_port, "gateway": options.gateway_port}
+        for name in ("registry_http", "registry_https", "community", "files", "gateway"):
+            self._unserved[name] = bind_socket(host, ports.get(name, 0))
+        self._omq.prepare(1)
+        with contextlib.ExitStack() as undone:
+            registry_omq = self._omq.bind(host, undone)
+            undone.pop_all()
+        if registry_omq is not None:
+            self._unserved["registry_omq"] = registry_omq
+
+        def reached_at(name: str) -> NodeEndpoints:
+            return endpoints_of(self._unserved[name], options.advertise_ip)
+
+        self.endpoints = ServiceEndpoints(
+            registry_http=reached_at("registry_http"),
+            registry_https=reached_at("registry_https"),
+            community=reached_at("community"),
+            files=reached_at("files"),
+            gateway=reached_at("gateway"),
+            registry_omq=reached_at("registry_omq") if registry_omq else None,
+        )
+        return self.endpoints
+
+    async def serve_files_and_community(self) -> None:
+        """Open the file server and the community server; DatabaseRefused for a file that is not theirs."""
+        self.files = FileServer(
+            self._topology.service_seed("files"),
+            name="files",
+            clock=self._clock,
+            directory=self._options.directory("files"),
+            trace=self._trace,
+            id_mode=self._topology.file_id_mode,
+        )
+        self._closers.append(self.files.close)
+        self.community = CommunityServer(
+            self._topology.service_seed("community"),
+            name="community",
+            clock=self._clock,
+            directory=self._options.directory("community"),
+            trace=self._trace,
+            rooms=self._topology.rooms,
+            roles=[
+                Role(spec.id, spec.room, admin=spec.admin, visible=spec.visible)
+                for spec in self._topology.roles
+            ],
+            control_token=self._options.community_control_token,
+            require_blinding=self._topology.require_blinding,
+        )
+        self._closers.append(self.community.close)
+        await self._serve("files", self.files.application())
+        await self._serve("community", self.community.application())
+
+    async def serve_registry(self, state: RegistryState) -> RegistryRpc:
+        """Open the registry; return what it answers with, also without a socket."""
+        registry = RegistryApplication(state, clock=self._clock, trace=self._trace)
+        await self._serve("registry_http", registry.application())
+        await self._serve(
+            "registry_https", registry.application(), self_signed_context(self._options.directory("registry"))
+        )
+        self._omq.start_registry(
+            registry.rpc, self._unserved.pop("registry_omq", None), self.registry_identity
+        )
+        return registry.rpc
+
+    async def open_gateway(self) -> None:
+        """Open the gateway to the servers, and to the nodes that the endpoints have by now."""
+        endpoints = self.endpoints
+        assert endpoints is not None, "the servers are bound first"
+        self._gateway = Gateway(
+            registry_http=endpoints.registry_http.inner,
+            registry_https=endpoints.registry_https.inner,
+            files=endpoints.files.inner,
+            own=endpoints.inner_of_advertised(),
+            trace=self._trace,
+        )
+        await self._gateway.start(self._unserved.pop("gateway"))
+
+    def admit(self, node: NodeEndpoints) -> None:
+        """Let clients of the gateway reach a node that has joined."""
+        if self._gateway is not None:
+            self._gateway.routes.add_own(node.advertised, node.inner)
+
+    def expel(self, node: NodeEndpoints) -> None:
+        """Let clients of the gateway reach a node no more."""
+        if self._gateway is not None:
+            self._gateway.routes.remove_own(node.advertised)
+
+    async def close_gateway(self) -> None:
+        """End the connections of clients through the gateway."""
+        if self._gateway is not None:
+            await self._gateway.close()
+            self._gateway = None
+
+    async def close(self) -> None:
+        """End everything; safe to call twice."""
+        await self.close_gateway()
+        await self._omq.close()
+        runners, self._runners = self._runners, []
+        for runner in runners:
+            await runner.cleanup()
+        for listener in self._unserved.values():
+            listener.close()
+        self._unserved.clear()
+        while self._closers:
+            self._closers.pop()()
+
+    async def _serve(
+        self, name: str, application: web.Application, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._runners.append(await serve(application, self._unserved.pop(name), tls))
