@@ -50,7 +50,7 @@ NEEDED = (
     "session_harness/report/templates/report.html.j2",
     *(
         f"session_harness/schemas/{name}.json"
-        for name in ("common", "conform", "list", "selfcheck", "status")
+        for name in ("common", "conform", "list", "room", "room-list", "selfcheck", "status")
     ),
 )
 

@@ -21,7 +21,7 @@ from session_protocol.blinding import blind15_key
 from session_protocol.community import auth_headers
 from session_protocol.onion import EncryptionType
 from session_testnet.clock import Clock
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.exchange import ServiceRequest
 from session_testnet.services.files import FileServer
 from session_testnet.topology import RoomSpec
@@ -308,3 +308,79 @@ def signer(clock: Clock, accounts: Callable[[str], Account]) -> Callable[..., Si
         return Signer(accounts(name), bytes.fromhex(server.public_key), clock, mode)
 
     return make
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A community in test mode with the rooms ``test-room`` and ``room2``, and who is what in the first."""
+
+    community: Community
+    user: Member
+    user2: Member
+    mod: Member
+    admin: Member
+    global_mod: Member
+    global_admin: Member
+
+    @property
+    def anonymous(self) -> Member:
+        return self.community.anonymous
+
+    @property
+    def clock(self) -> Clock:
+        return self.community.clock
+
+    def control(self, op: str, status: int = 200, **arguments: Any) -> Any:
+        """Carry out an operation of the control endpoint."""
+        body = orjson.dumps({"op": op, **arguments})
+        headers = {"Authorization": f"Bearer {CONTROL_TOKEN}", "Content-Type": "application/json"}
+        answer = self.community.served.request("POST", "/_control", headers, body)
+        assert answer.status == status, (answer.status, answer.body)
+        assert answer.headers["content-type"] == "application/json"
+        return answer.json()
+
+    def may(self, member: Member | None, *wanted: str, room: str = "test-room") -> bool:
+        """Ask the control endpoint whether somebody has all these rights or roles."""
+        session_id = None if member is None else member.id
+        allowed = self.control("check", token=room, session_id=session_id, **dict.fromkeys(wanted, True))
+        assert isinstance(allowed, bool)
+        return allowed
+
+
+CONTROL_TOKEN = "the control token of the tests"
+
+
+@pytest.fixture
+def open_town(
+    clock: Clock, trace: Trace, serve: Callable[..., Served], accounts: Callable[[str], Account]
+) -> Callable[..., Town]:
+    """Serve a community in test mode, with people in all roles."""
+
+    def start(**options: Any) -> Town:
+        rooms = (
+            RoomSpec("test-room", "Test room", "Test suite testing room"),
+            RoomSpec("room2", "Room 2", "Test suite testing room2"),
+        )
+        settings = {"rooms": rooms, "require_blinding": False, "rate_limit": False} | options
+        server = CommunityServer(
+            bytes(range(32)), clock=clock, trace=trace, control_token=CONTROL_TOKEN, **settings
+        )
+        community = Community(server, serve(server), clock, accounts, "direct")
+        people = {
+            name: community.member(name)
+            for name in ("user", "user2", "mod", "admin", "global_mod", "global_admin")
+        }
+        for name in ("user", "user2"):
+            server._stores.users.seen(people[name].id, now_ms=clock.now_ms())
+        server.give_role(Role(people["mod"].id, "test-room"))
+        server.give_role(Role(people["admin"].id, "test-room", admin=True))
+        server.give_role(Role(people["global_mod"].id))
+        server.give_role(Role(people["global_admin"].id, admin=True))
+        return Town(community, **people)
+
+    return start
+
+
+@pytest.fixture
+def town(open_town: Callable[..., Town]) -> Town:
+    return open_town()

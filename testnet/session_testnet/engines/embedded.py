@@ -37,7 +37,7 @@ from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.peers import DirectPeerLink, PeerReply
 from session_testnet.process_tuning import allow_open_files
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
 from session_testnet.services.registry import NetworkSnapshot, RegistryApplication, RegistryState
@@ -221,7 +221,12 @@ class EmbeddedEngine:
             directory=self._directory("community"),
             trace=self._trace,
             rooms=self._topology.rooms,
+            roles=[
+                Role(spec.id, spec.room, admin=spec.admin, visible=spec.visible)
+                for spec in self._topology.roles
+            ],
             require_blinding=self._topology.require_blinding,
+            control_token=self._options.community_control_token,
         )
         self._closers += [files.close, community.close]
         self.files, self.community = files, community

@@ -83,6 +83,19 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("COMMIT")
 
 
+def erase(connection: sqlite3.Connection) -> None:
+    """Delete every row of every table, and let all ids begin at 1 again."""
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    with transaction(connection):
+        # Tables refer to each other; at the end of the transaction all of them are empty.
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        for (name,) in rows:
+            connection.execute(f'DELETE FROM "{name}"')  # noqa: S608 - the database's own tables
+        connection.execute("DELETE FROM sqlite_sequence")
+
+
 def _check_header(path: Path, form: DatabaseForm) -> None:
     if not path.is_file():
         raise DatabaseRefused(path, "this is not a file")

@@ -7,12 +7,15 @@ from typing import Any
 
 from session_testnet.clock import Clock
 from session_testnet.services.blobs import BlobStore
+from session_testnet.services.community.bans import BanBook
 from session_testnet.services.community.inbox import Inbox
+from session_testnet.services.community.overrides import OverrideBook
 from session_testnet.services.community.permissions import Right, Standing, standing
 from session_testnet.services.community.pins import PinBook
 from session_testnet.services.community.posts import PostBook, Viewer
 from session_testnet.services.community.reactions import ReactionBook
 from session_testnet.services.community.removal import Remover
+from session_testnet.services.community.roles import RoleBook
 from session_testnet.services.community.rooms import Room, RoomDirectory
 from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.uploads import UploadStore
@@ -43,6 +46,9 @@ class Stores:
     ) -> None:
         self.database = database
         self.users = users
+        self.overrides = OverrideBook(database)
+        self.roles = RoleBook(database)
+        self.bans = BanBook(database)
         self.rooms = RoomDirectory(database)
         self.posts = PostBook(database)
         self.reactions = ReactionBook(database)
@@ -86,7 +92,7 @@ class Access:
 
     def visit(self, room: Room, caller: Caller) -> Visit:
         """Return a caller in a room."""
-        override = self._stores.users.override(room.id, caller)
+        override = self._stores.overrides.find(room.id, caller)
         return Visit(room, caller, standing(room.defaults, caller.flags if caller else None, override))
 
     def read(self, request: ServiceRequest, caller: Caller) -> Visit:

@@ -22,8 +22,7 @@ class RemovalEndpoints:
         self._stores = stores
         self._access = access
         self._clock = clock
-        kind = "blinded_id" if settings.require_blinding else "user_id"
-        self._author_kind = f"{kind}_or_25" if settings.accept_blinded25 else kind
+        self._author_kind = settings.path_id_kind(unblinded=not settings.require_blinding)
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes; whose messages go is named by an id of those that the server accepts."""
@@ -66,7 +65,7 @@ class RemovalEndpoints:
         return json_reply({"total": sum(removed.values()), "rooms": removed})
 
     def _author(self, request: ServiceRequest) -> User:
-        author = self._stores.users.find(request.params["author"])
+        author = self._stores.users.meant_by(request.params["author"])
         if author is None:
             raise no_such("user", request.params["author"])
         return author

@@ -47,8 +47,27 @@ FORM: Final = DatabaseForm(
         upload INTEGER,
         PRIMARY KEY (room, user)
     ) WITHOUT ROWID;
+    CREATE TABLE right_changes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        room INTEGER NOT NULL REFERENCES rooms ON DELETE CASCADE,
+        user INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL,
+        read INTEGER,
+        write INTEGER,
+        upload INTEGER
+    );
+    CREATE INDEX right_changes_by_time ON right_changes(at_ms);
+    CREATE INDEX right_changes_by_user ON right_changes(room, user);
+    CREATE TABLE unbans (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        room INTEGER REFERENCES rooms ON DELETE CASCADE,
+        user INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL
+    );
+    CREATE INDEX unbans_by_time ON unbans(at_ms);
+    CREATE INDEX unbans_by_user ON unbans(user, room);
     CREATE TABLE pending_blinding (
-        blinded_positive TEXT PRIMARY KEY NOT NULL,
+        blinded_id TEXT PRIMARY KEY NOT NULL,
         user INTEGER NOT NULL REFERENCES users ON DELETE CASCADE
     ) WITHOUT ROWID;
     CREATE TABLE room_activity (

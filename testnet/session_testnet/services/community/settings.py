@@ -23,3 +23,14 @@ class ServerSettings:
     rate_limit: bool = True
     attached_file_ms: int | None = ATTACHED_MS
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+
+    def path_id_kind(self, *, unblinded: bool) -> str:
+        """Return which ids a path takes, as a kind of the router; Account IDs where ``unblinded``."""
+        kind = "user_id" if unblinded else "blinded_id"
+        return f"{kind}_or_25" if self.accept_blinded25 else kind
+
+    def become_test_defaults(self) -> None:
+        """Set what fixtures expect after a reset; which ids of version 25 and how large files stays."""
+        self.require_blinding = False
+        self.rate_limit = True
+        self.attached_file_ms = ATTACHED_MS

@@ -115,6 +115,18 @@ class UploadStore:
             self._blobs.delete(key)
         return len(expired)
 
+    def keys(self, room: Room | None = None) -> list[str]:
+        """Return under which keys the bodies of all files lie, or those of one room."""
+        rows = self._database.execute(
+            "SELECT blob_key FROM files WHERE ?1 IS NULL OR room = ?1", (room.id if room else None,)
+        )
+        return [row[0] for row in rows]
+
+    def drop_bodies(self, keys: Sequence[str]) -> None:
+        """Delete the bodies of files that are no longer listed."""
+        for key in keys:
+            self._blobs.delete(key)
+
     def _mortal(self, post_id: int) -> list[tuple[int, int]]:
         """Return the files of a message, and when they came, that do not live on as a room's image."""
         rows = self._database.execute(
