@@ -101,6 +101,9 @@ class Room(RuleBasedStateMachine):
         self.pins: list[int] = []
         self.moderators = {"admin"}
         self.banned: set[str] = set()
+        # Those of the banned who are kept off the whole server.
+        self.shut_out: set[str] = set()
+        self.exceptions: dict[tuple[str | None, str], bool | None] = {}
         self.may = {"read": True, "write": True}
         self.posted = 0
         self.sequence = 0
@@ -143,7 +146,9 @@ class Room(RuleBasedStateMachine):
         return found
 
     def allowed(self, who: str | None, right: str) -> bool:
-        return who not in self.banned and (who in self.moderators or self.may[right])
+        exception = self.exceptions.get((who, right))
+        allowed = self.may[right] if exception is None else exception
+        return who not in self.banned and (who in self.moderators or allowed)
 
     def some(self, data: st.DataObject) -> int:
         """Choose a message, mostly one that is still there."""
@@ -202,7 +207,8 @@ class Room(RuleBasedStateMachine):
         theirs = [number for number, message in self.messages.items() if message.author == victim]
         self.ask(victim, "GET", LOBBY)
         target = f"{LOBBY}/all/{ACCOUNTS[victim].account_id}"
-        if who in self.banned or (who != victim and who not in self.moderators):
+        # What is one's own goes even from a room that one is banned from.
+        if who in self.shut_out or (who != victim and who not in self.moderators):
             self.answer(403, who, "DELETE", target)
             return
         self.answer(200 if theirs else 404, who, "DELETE", target)
@@ -293,25 +299,48 @@ class Room(RuleBasedStateMachine):
         }
         self.pins.clear()
 
-    # What an operator does.
+    # What an admin and the operator do.
+
+    def as_admin(self, method: str, target: str, document: Any) -> Any:
+        return self.answer(200, "admin", method, target, document)
+
+    @rule(who=CHANGING, everywhere=st.booleans())
+    def ban(self, who: str, everywhere: bool) -> None:
+        if who in self.moderators:
+            return
+        if everywhere:
+            self.server.ban(ACCOUNTS[who].account_id)
+            self.shut_out.add(who)
+        else:
+            self.as_admin("POST", f"/user/{ACCOUNTS[who].account_id}/ban", {"rooms": ["lobby"]})
+        self.banned.add(who)
 
     @rule(who=CHANGING)
-    def ban_or_let_in(self, who: str) -> None:
-        if who not in self.moderators:
-            self.banned ^= {who}
-            self.server.ban(ACCOUNTS[who].account_id, banned=who in self.banned)
+    def let_in(self, who: str) -> None:
+        self.server.ban(ACCOUNTS[who].account_id, banned=False)
+        self.as_admin("POST", f"/user/{ACCOUNTS[who].account_id}/unban", {"rooms": ["lobby"]})
+        self.banned.discard(who)
+        self.shut_out.discard(who)
 
     @rule(who=CHANGING)
     def promote_or_demote(self, who: str) -> None:
         if who not in self.banned:
             self.moderators ^= {who}
-            self.server.give_role(Role(ACCOUNTS[who].account_id, "lobby", moderator=who in self.moderators))
             self.info_updates += 1
+            change = {"rooms": ["lobby"], "moderator": who in self.moderators}
+            answer = self.as_admin("POST", f"/user/{ACCOUNTS[who].account_id}/moderator", change)
+            assert answer == {"info_updates": {"lobby": self.info_updates}}
 
     @rule(read=MOSTLY, write=MOSTLY)
     def change_defaults(self, read: bool, write: bool) -> None:
         self.may = {"read": read, "write": write}
-        self.server._database.execute("UPDATE rooms SET read = :read, write = :write", self.may)
+        self.as_admin("PUT", LOBBY, {"default_read": read, "default_write": write})
+
+    @rule(who=CHANGING, right=st.sampled_from(["read", "write"]), value=st.none() | st.booleans())
+    def make_an_exception(self, who: str, right: str, value: bool | None) -> None:
+        change = {f"default_{right}": True} if value is None else {right: value}
+        self.as_admin("POST", f"{LOBBY}/permissions/{ACCOUNTS[who].account_id}", change)
+        self.exceptions[who, right] = value
 
     @rule(hours=st.integers(1, 400))
     def let_time_pass(self, hours: int) -> None:
