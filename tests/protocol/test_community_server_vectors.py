@@ -1,10 +1,14 @@
 """Computed numbers of community servers: ids, signatures, messages (open-group-server §§4, 9, 15)."""
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 
+import nacl.bindings
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from session_protocol import blinding, onion, padding
 from session_protocol.accounts import Account
@@ -141,3 +145,19 @@ def test_the_answer_to_an_onion_request():
     answer = onion.decode_v4_response(VECTORS["onion_v4_reply_plaintext_example"].encode())
     assert (answer.code, answer.headers) == (200, {"content-type": "application/json"})
     assert json.loads(answer.body) == {"capabilities": ["blind", "reactions", "sogs"]}
+
+
+@given(
+    parts=st.lists(st.binary(max_size=40), max_size=3),
+    size=st.integers(1, 64),
+    key=st.binary(max_size=64),
+    salt=st.binary(max_size=16),
+    person=st.binary(max_size=16),
+)
+def test_hashes_are_those_of_libsodium(parts, size, key, salt, person):
+    state = hashlib.blake2b(digest_size=size, key=key, salt=salt, person=person)
+    for part in parts:
+        state.update(part)
+    assert state.digest() == nacl.bindings.crypto_generichash_blake2b_salt_personal(
+        b"".join(parts), digest_size=size, key=key, salt=salt, person=person
+    )

@@ -115,8 +115,8 @@ def test_the_life_of_files(community, alice, admin):
 def test_a_rooms_image_outlives_the_message_it_came_with(community, alice, admin):
     image, other = upload(alice), upload(alice)
     message = post(alice, image, other)
-    community.server._database.execute("UPDATE rooms SET image = ? WHERE token = 'lobby'", (image,))
-    community.server._database.execute("UPDATE files SET expires_ms = NULL WHERE id = ?", (image,))
+    admin.answered(200, "PUT", "/room/lobby", {"image": image})
+    assert expiry_s(alice, image) is None
     admin.answered(200, "POST", f"/room/lobby/pin/{message}")
     admin.answered(200, "POST", f"/room/lobby/unpin/{message}")
     assert expiry_s(alice, image) is None
@@ -124,6 +124,16 @@ def test_a_rooms_image_outlives_the_message_it_came_with(community, alice, admin
     alice.answered(200, "DELETE", f"/room/lobby/message/{message}")
     assert expiry_s(alice, image) is None
     assert alice.ask("GET", f"{TARGET}/{other}").status == 404
+
+
+def test_an_image_is_not_attached_and_comes_from_its_own_room(community, alice, admin):
+    image, elsewhere = upload(admin), upload(admin, room="annex")
+    assert admin.ask("PUT", "/room/lobby", {"image": elsewhere}).status == 406
+    assert expiry_s(alice, elsewhere, "annex") == HOUR_S
+    admin.answered(200, "PUT", "/room/lobby", {"image": image})
+    post(admin, image)
+    assert stored(community, image)[:2] == (None, None)
+    assert community.anonymous.get("/room/lobby")["image_id"] == image
 
 
 def test_only_own_files_of_the_room_are_attached(community, alice):

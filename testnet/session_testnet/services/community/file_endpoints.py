@@ -18,9 +18,9 @@ from session_testnet.services.exchange import (
     json_reply,
 )
 
-_EXTENDED_NAME: Final = re.compile(r"filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
-_QUOTED_NAME: Final = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
-_PLAIN_NAME: Final = re.compile(r"filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
+_EXTENDED_NAME: Final = re.compile(r"(?:^|;)\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
+_QUOTED_NAME: Final = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_PLAIN_NAME: Final = re.compile(r"(?:^|;)\s*filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
 _FORBIDDEN: Final = str.maketrans({"\x00": "\ufffd", "/": "\ufffd"})
 
 
