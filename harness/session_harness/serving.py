@@ -43,6 +43,7 @@ class ServeOptions:
     ttl: int | None = None
     advertise_ip: str | None = None
     fixed_ports: bool = False
+    test_mode: bool = False
     node_version: str | None = None
     state: Path | None = None
 
@@ -226,6 +227,7 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
+        test_mode=options.test_mode,
     )
 
 

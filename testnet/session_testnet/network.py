@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from session_testnet.logs import LogBook
 from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
 from session_testnet.onion_paths import join_paths
 from session_testnet.readiness import wait_until_ready
+from session_testnet.services.community.administration import Administration
+from session_testnet.services.community.permissions import Right
+from session_testnet.services.community.rooms import Room
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
@@ -46,6 +50,7 @@ class Network:
         self.logs = LogBook(options.log_dir, clock=self.clock)
         self.trace = Trace(self.clock, listener=self._log_event)
         self.faults = FaultBook(topology.seed)
+        self.control_token = secrets.token_urlsafe(24)
         self.engine = Engine(
             topology,
             provider_of(options.engine),
@@ -54,6 +59,7 @@ class Network:
                 advertise_ip=options.advertise_ip,
                 registry_port=options.registry_port,
                 gateway_port=options.gateway_port,
+                community_control_token=self.control_token if options.test_mode else None,
             ),
             clock=self.clock,
             trace=self.trace,
@@ -125,7 +131,7 @@ class Network:
                 "public_key": community.public_key,
                 "rooms": [
                     {"token": room.token, "join_url": community.join_url(community_url, room.token)}
-                    for room in self.topology.rooms
+                    for room in community.administration.rooms()
                 ],
             },
             "files": {
@@ -159,6 +165,43 @@ class Network:
             # Hex text: a swarm id exceeds what JSON numbers keep exactly (network §3.1).
             "swarm_id": f"{info.swarm_id:x}",
         }
+
+    @property
+    def community(self) -> Administration:
+        """Return what the operator of the community server can do."""
+        return self.engine.community.administration
+
+    def describe_room(self, room: Room) -> dict[str, Any]:
+        """Return a room as the commands about rooms show it; hidden moderators are not hidden here."""
+        url = f"http://{self.engine.endpoints.community.advertised}"
+        moderators = self.community.moderators(room)
+        return {
+            "token": room.token,
+            "name": room.name,
+            "description": room.description,
+            "join_url": self.engine.community.join_url(url, room.token),
+            "created_ms": room.created_ms,
+            "info_updates": room.info_updates,
+            "message_sequence": room.message_sequence,
+            "active_users": room.active_users,
+            "default_rights": [right.value for right in Right if room.defaults.of(right)],
+            **asdict(moderators),
+        }
+
+    def create_room(self, token: str, name: str, description: str | None) -> Room:
+        """Make a room; NetworkError when there is one, AdministrationError for what is no token."""
+        room = self.community.create_room(token, name, description)
+        if room is None:
+            raise NetworkError(
+                f"there is a room {token!r} already", "tokens differ by more than the case of their letters"
+            )
+        self._tell_subscribers()
+        return room
+
+    def delete_room(self, token: str) -> None:
+        """Delete a room with all that is in it; AdministrationError when there is none."""
+        self.community.delete_room(token)
+        self._tell_subscribers()
 
     def onion_paths(self, since: int = 0) -> list[dict[str, Any]]:
         """Return the paths that onion requests took, as far as the trace reaches after ``since``."""
@@ -218,7 +261,7 @@ class Network:
         return result
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever nodes have joined or left, or swarms have changed."""
+        """Call ``callback`` whenever nodes, swarms or the list of rooms have changed."""
         self._subscribers.append(callback)
 
     async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
@@ -244,6 +287,9 @@ class Network:
 
     def _membership_changed(self, name: str, verb: str) -> None:
         self.trace.record("node", name, verb=verb)
+        self._tell_subscribers()
+
+    def _tell_subscribers(self) -> None:
         for callback in tuple(self._subscribers):
             callback()
 
@@ -310,11 +356,6 @@ class Network:
         await asyncio.sleep(0)
 
 
-def random_token() -> str:
-    """Draw a bearer token for a network's control interface."""
-    return secrets.token_urlsafe(24)
-
-
 def _prepare_directory(directory: Path | None) -> None:
     if directory is None:
         return
@@ -328,6 +369,3 @@ def _prepare_directory(directory: Path | None) -> None:
             f"the directory {directory} cannot be written: {error.strerror or error}",
             "choose another one with --data-dir, or leave the option out to keep everything in memory",
         ) from error
-
-
-__all__ = ["Network", "random_token"]

@@ -18,6 +18,7 @@ class NetworkOptions:
 
     ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
     chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
+    ``test_mode`` lets whoever has the control token set the community server up as fixtures do.
     """
 
     engine: str = "embedded"
@@ -26,4 +27,5 @@ class NetworkOptions:
     advertise_ip: str | None = None
     registry_port: int = 0
     gateway_port: int = 0
+    test_mode: bool = False
     ready_deadline_s: float = 30.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from session_protocol.accounts import parse_account_id
+from session_protocol.accounts import IdKind, id_kind, parse_account_id
 from session_protocol.errors import InvalidId
 from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
@@ -25,6 +25,7 @@ __all__ = [
     "NameSpec",
     "NodeSpec",
     "Profile",
+    "RoleSpec",
     "RoomSpec",
     "Topology",
     "TopologyError",
@@ -45,6 +46,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 # Room tokens as the community server accepts them (real-clients §6, join link).
 _ROOM_TOKEN = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 _ONS_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62}[a-z0-9_])?")
+_MODERATING_KINDS = (IdKind.STANDARD, IdKind.BLINDED15, IdKind.BLINDED25)
 _PERSON = b"session-testnet"
 
 
@@ -102,12 +104,19 @@ class NameSpec:
 
 @dataclass(frozen=True, slots=True)
 class RoomSpec:
-    """A community room that exists from the start, with texts that the server itself has posted there."""
+    """A community room that exists from the start, with texts that the server itself has posted there.
+
+    The default rights are those of everybody for whom nothing else is said.
+    """
 
     token: str
     name: str = ""
     description: str = ""
     messages: tuple[str, ...] = ()
+    default_read: bool = True
+    default_accessible: bool = True
+    default_write: bool = True
+    default_upload: bool = True
 
     def __post_init__(self) -> None:
         if not _ROOM_TOKEN.fullmatch(self.token):
@@ -117,6 +126,26 @@ class RoomSpec:
             )
         if not self.name:
             object.__setattr__(self, "name", self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """Somebody who moderates the community from the start: one room, or the whole server without one.
+
+    ``visible`` None shows moderators of a room, and hides those of the server.
+    """
+
+    id: str
+    room: str | None = None
+    admin: bool = False
+    visible: bool | None = None
+
+    def __post_init__(self) -> None:
+        if id_kind(self.id) not in _MODERATING_KINDS:
+            raise TopologyError(
+                f"{self.id!r} cannot moderate",
+                "write an Account ID, or a blinded id of this community: 66 hex digits, 05, 15 or 25 first",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +200,22 @@ class Topology:
     files: FilesSpec = field(default_factory=FilesSpec)
     require_blinding: bool = True
     names: tuple[NameSpec, ...] = ()
+    roles: tuple[RoleSpec, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("network", self.name)
         check_node_count(len(self.nodes))
         _check_unique("node", [node.name for node in self.nodes])
-        _check_unique("room", [room.token for room in self.rooms])
+        # The server finds a room by its token whatever the case.
+        tokens = [room.token.lower() for room in self.rooms]
+        _check_unique("room", tokens)
+        for role in self.roles:
+            if role.room is not None and role.room.lower() not in tokens:
+                raise TopologyError(
+                    f"there is no room {role.room!r} to moderate",
+                    f"the rooms are: {', '.join(room.token for room in self.rooms) or 'none'}",
+                )
+        _check_unique("role", [f"{role.id.lower()} {(role.room or '*').lower()}" for role in self.roles])
         _check_unique("registered name", [spec.name for spec in self.names])
         if len({node.seed for node in self.nodes}) != len(self.nodes):
             raise TopologyError("two nodes have the same seed", "each node needs a key of its own")
@@ -290,7 +329,9 @@ def load_topology(path: str | Path) -> Topology:
 
     Keys, all optional: ``name``, ``seed``, ``profile``, ``nodes`` (a number) or ``[[node]]`` tables
     (``name``, ``seed``, ``swarm_id``), ``swarms``, ``[[room]]`` tables (``token``, ``name``, ``description``,
-    ``messages``), ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
+    ``messages``, ``default_read``, ``default_accessible``, ``default_write``, ``default_upload``),
+    ``[[role]]`` tables (``id``, ``room``: without it the whole community, ``admin``, ``visible``),
+    ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
     all nodes and in a ``[[node]]`` table ``knobs`` for one (:class:`~session_testnet.knobs.NodeKnobs`),
     ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``[files]`` with
     ``[[files.release]]`` tables (:class:`FilesSpec`), ``require_blinding``. A profile fills in what the file
@@ -330,6 +371,7 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
     with table.blaming("nodes" if swarms is None else "swarms"):
         base = Topology.default(count, seed=seed, profile=profile, swarms=swarms)
     rooms = table.tables("room", _ROOM_KEYS)
+    roles = table.tables("role", _ROLE_KEYS)
     names = table.tables("name_record", _NAME_KEYS)
     knobs = table.knobs(FAULTLESS)
     with table.blaming(None):
@@ -346,16 +388,19 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
             files=parse_files(table.table("files", FILES_KEYS)),
             require_blinding=table.flag("require_blinding", base.require_blinding),
             names=tuple(_registered_name(each) for each in names or ()),
+            roles=tuple(_role(each) for each in roles or ()),
         )
 
 
 _TOP_KEYS = (
-    *("name", "seed", "profile", "nodes", "swarms", "node", "room", "name_record", "knobs"),
+    *("name", "seed", "profile", "nodes", "swarms", "node", "room", "role", "name_record", "knobs"),
     *("height", "hardfork", "storage_version", "files", "require_blinding"),
 )
 _NODE_KEYS = ("name", "seed", "swarm_id", "knobs")
 _NAME_KEYS = ("name", "account_id")
-_ROOM_KEYS = ("token", "name", "description", "messages")
+_ROOM_RIGHTS = ("default_read", "default_accessible", "default_write", "default_upload")
+_ROOM_KEYS = ("token", "name", "description", "messages", *_ROOM_RIGHTS)
+_ROLE_KEYS = ("id", "room", "admin", "visible")
 
 
 def _node(table: TopologyTable, network_seed: str, knobs: NodeKnobs) -> NodeSpec:
@@ -380,7 +425,22 @@ def _room(table: TopologyTable) -> RoomSpec:
     token = table.text("token", "")
     with table.blaming("token"):
         return RoomSpec(
-            token, table.text("name", token), table.text("description", ""), table.texts("messages")
+            token,
+            table.text("name", token),
+            table.text("description", ""),
+            table.texts("messages"),
+            **{right: table.flag(right, True) for right in _ROOM_RIGHTS},
+        )
+
+
+def _role(table: TopologyTable) -> RoleSpec:
+    user_id = table.text("id", "")
+    with table.blaming("id"):
+        return RoleSpec(
+            user_id,
+            table.text("room", "") or None,
+            table.flag("admin", False),
+            table.flag("visible", False) if table.has("visible") else None,
         )
 
 

@@ -57,6 +57,10 @@ class TopologyTable:
             where = (self._path + key) if key else self._path.rstrip(".") or None
             raise TopologyError(error.args[0], error.hint, key=where) from error
 
+    def has(self, key: str) -> bool:
+        """Tell whether a key is there."""
+        return key in self._data
+
     def text(self, key: str, default: str) -> str:
         """Return a string."""
         value = self._data.get(key, default)

@@ -312,6 +312,21 @@ def test_control_commands_are_all_explained(document: "Find") -> None:
     assert document("testnet.md").column("## Control over HTTP") == [*known, "shutdown"]
 
 
+def test_operations_of_test_mode_are_all_explained(document: "Find") -> None:
+    community = module("session_testnet.services.community")
+    clock, trace = module("session_testnet.clock").Clock(), module("session_testnet.trace").Trace()
+    server = community.CommunityServer(bytes(32), clock=clock, trace=trace, control_token="x")
+    known = server._control.operations
+    server.close()
+    assert document("testnet.md").column("## Test mode of the community") == list(known)
+
+
+def test_keys_of_rooms_and_roles_are_all_explained(document: "Find") -> None:
+    topology, text = module("session_testnet.topology"), document("testnet.md").text
+    for key in {*topology._ROOM_KEYS, *topology._ROLE_KEYS} - {"name", "description"}:
+        assert key in text, f"the key {key} of a topology file is not explained"
+
+
 def test_profiles_are_all_explained(document: "Find") -> None:
     page, profiles = document("testnet.md"), module("session_testnet.topology").PROFILES
     for name, profile in profiles.items():

@@ -251,6 +251,12 @@ def test_the_testnet_prints_what_is_shown(
     compare("clock.json", run("clock", "move", "2h"))
     compare("clock-skew.json", run("clock", "skew", "node-01", "1s"))
     compare("node.json", run("node", "restart", "node-01"))
+    compare("room.json", run("room", "create", "garden", "--description", "All about plants"))
+    someone = accounts[0][0]["account_id"]
+    compare("room-promote.json", run("room", "promote", someone, "--room", "garden", "--admin"))
+    compare("room-list.json", run("room", "list"))
+    compare("room-ban.json", run("room", "ban", accounts[1][0]["account_id"], "--room", "garden"))
+    compare("room-delete.json", run("room", "delete", "garden"))
     compare("logs.json", run("logs", "--tail", "1"))
     sent = run("send", "Hello", "--from", str(words[0]), "--to", accounts[1][0]["account_id"])
     compare("send.json", sent)

@@ -53,7 +53,7 @@ NEEDED = (
     "session_testnet/services/community/web/templates/room.html.j2",
     *(
         f"session_harness/schemas/{name}.json"
-        for name in ("common", "conform", "list", "selfcheck", "status")
+        for name in ("common", "conform", "list", "room", "room-list", "selfcheck", "status")
     ),
 )
 

@@ -14,6 +14,7 @@ from session_testnet.topology import (
     MAX_NODES,
     PROFILES,
     NodeSpec,
+    RoleSpec,
     RoomSpec,
     Topology,
     TopologyError,
@@ -204,6 +205,17 @@ token = "main"
 name = "Main room"
 description = "All of it"
 messages = ["one", "two"]
+default_write = false
+default_upload = false
+
+[[role]]
+id = "051111111111111111111111111111111111111111111111111111111111111111"
+room = "MAIN"
+visible = false
+
+[[role]]
+id = "151111111111111111111111111111111111111111111111111111111111111111"
+admin = true
 """
 
 
@@ -222,7 +234,17 @@ class TestFiles:
                 NodeSpec("alpha", b"\x11" * 32, 2**63 - 1),
                 NodeSpec("beta", derive_seed("abc", "node", "beta"), 0),
             ),
-            rooms=(RoomSpec("main", "Main room", "All of it", ("one", "two")),),
+            rooms=(
+                RoomSpec(
+                    *("main", "Main room", "All of it", ("one", "two")),
+                    default_write=False,
+                    default_upload=False,
+                ),
+            ),
+            roles=(
+                RoleSpec("05" + "11" * 32, "MAIN", visible=False),
+                RoleSpec("15" + "11" * 32, admin=True),
+            ),
             hardfork=(19, 6),
             storage_version=(2, 8, 0),
             height=5,
@@ -301,6 +323,15 @@ class TestFiles:
             ("[[room]]\ntoken = 'a b'", "room[0].token", "room token"),
             ("[[room]]\ntoken = 'a'\nmessages = 'x'", "room[0].messages", "a list of texts"),
             ("[[room]]\ntoken = 'a'\n[[room]]\ntoken = 'a'", None, "two rooms named a"),
+            ("[[room]]\ntoken = 'a'\n[[room]]\ntoken = 'A'", None, "two rooms named a"),
+            ("[[room]]\ntoken = 'a'\ndefault_read = 1", "room[0].default_read", "true or false"),
+            ("[[room]]\ntoken = 'a'\ndefault_writes = true", "room[0].default_writes", "default_write"),
+            ("[[role]]\nadmin = true", "role[0].id", "cannot moderate"),
+            (f"[[role]]\nid = '03{'11' * 32}'", "role[0].id", "66 hex digits"),
+            (f"[[role]]\nid = '05{'11' * 32}'\nadmin = 1", "role[0].admin", "true or false"),
+            (f"[[role]]\nid = '05{'11' * 32}'\nvisible = 'no'", "role[0].visible", "true or false"),
+            (f"[[role]]\nid = '05{'11' * 32}'\nroom = 'attic'", None, "the rooms are: lobby"),
+            (f"[[role]]\nid = '05{'11' * 32}'\n" * 2, None, "two roles named 05"),
         ],
     )
     def test_errors_name_file_key_and_remedy(
@@ -341,6 +372,7 @@ class TestFiles:
                     "swarms",
                     "node",
                     "room",
+                    "role",
                     "height",
                     "hardfork",
                     "files",
@@ -353,7 +385,10 @@ class TestFiles:
                     st.lists(inner, max_size=3)
                     | st.dictionaries(
                         st.sampled_from(
-                            ["name", "token", "seed", "swarm_id", "messages", "max_size", "release"]
+                            [
+                                *("name", "token", "seed", "swarm_id", "messages", "id", "admin"),
+                                *("default_read", "max_size", "release"),
+                            ]
                         ),
                         inner,
                         max_size=3,

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -18,12 +18,13 @@ from aiohttp import web
 
 from session_protocol import onion
 from session_protocol.accounts import Account
-from session_protocol.community import auth_headers, blind15_key, sign_community_message
+from session_protocol.blinding import blind15_key
+from session_protocol.community import auth_headers, sign_community_message
 from session_protocol.content import build_content
 from session_protocol.onion import EncryptionType
 from session_protocol.padding import pad
 from session_testnet.clock import Clock
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.community.web import RoomPages
 from session_testnet.services.exchange import (
     HttpError,
@@ -34,6 +35,7 @@ from session_testnet.services.exchange import (
     serve_exchanges,
 )
 from session_testnet.services.files import FileServer
+from session_testnet.topology import RoomSpec
 from session_testnet.trace import Trace
 
 NOW_S = 1_760_000_000
@@ -110,6 +112,22 @@ class Served:
         inner = onion.decode_v4_response(onion.open_reply(key, answer.body))
         return Reply(inner.code, inner.headers, inner.body)
 
+    def onion_v3(
+        self,
+        payload: bytes,
+        *,
+        path: str = "/oxen/v3/lsrpc",
+        enc_type: EncryptionType = EncryptionType.XCHACHA20,
+    ) -> bytes:
+        """Send a v3 payload and return what comes back inside."""
+        client = Account.from_seed(os.urandom(32))
+        key = onion.client_key(enc_type, client.x25519_sk, client.x25519_pk, self.x25519_pk)
+        routing = {"ephemeral_key": client.x25519_pk.hex(), "enc_type": enc_type.value}
+        blob = onion.encrypt(key, payload, os.urandom(enc_type.nonce_bytes))
+        answer = self.request("POST", path, {}, onion.frame(blob, routing))
+        assert answer.status == 200, answer.text
+        return onion.open_v3_reply(key, answer.body)
+
 
 @dataclass(slots=True)
 class Signer:
@@ -142,6 +160,105 @@ class Signer:
             headers["Content-Type"] = "application/json"
         answer = server.handle(ServiceRequest.from_target(method, target, headers, body))
         return Reply(answer.status, answer.headers, answer.body)
+
+
+Way = Literal["direct", "onion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who asks a community server over a socket: signed or not, directly or through an onion."""
+
+    served: Served
+    signer: Signer | None
+    way: Way
+
+    @property
+    def id(self) -> str:
+        """The id under which the server knows who asks."""
+        assert self.signer is not None
+        account, server_pk = self.signer.account, self.signer.server_pk
+        return account.account_id if self.signer.mode == "unblinded" else blind15_key(account, server_pk).id
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        document: Any = None,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send a JSON document, or bytes."""
+        sent = dict(headers or {})
+        if document is not None:
+            body = orjson.dumps(document)
+            sent |= {"Content-Type": "application/json"}
+        if self.signer is not None:
+            sent |= self.signer.headers(method, target, body)
+        if self.way == "onion":
+            return self.served.onion(method, target, sent, body)
+        return self.served.request(method, target, sent, body)
+
+    def get(self, target: str) -> Any:
+        """Return the JSON that a path answers with."""
+        return self.answered(200, "GET", target)
+
+    def answered(self, status: int, method: str, target: str, document: Any = None, **options: Any) -> Any:
+        """Ask, check the status, and return the JSON answer (None where it is none)."""
+        answer = self.ask(method, target, document, **options)
+        assert answer.status == status, (answer.status, answer.body)
+        return answer.json() if answer.headers.get("content-type") == "application/json" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Community:
+    """A community server that is served, and who comes there."""
+
+    server: CommunityServer
+    served: Served
+    clock: Clock
+    accounts: Callable[[str], Account]
+    way: Way
+
+    def member(self, name: str, mode: Any = "unblinded") -> Member:
+        signer = Signer(self.accounts(name), self.served.x25519_pk, self.clock, mode)
+        return Member(self.served, signer, self.way)
+
+    @property
+    def anonymous(self) -> Member:
+        return Member(self.served, None, self.way)
+
+    def ban_from(self, token: str, member: Member) -> None:
+        """Ban a member from one room."""
+        room = self.server._stores.rooms.find(token)
+        assert room is not None
+        user = self.server._stores.users.find_or_add(member.id, now_ms=self.clock.now_ms())
+        self.server._database.execute(
+            "INSERT INTO room_overrides(room, user, banned) VALUES (?, ?, 1)", (room.id, user.id)
+        )
+
+
+@pytest.fixture(params=["direct", "onion"])
+def open_community(
+    request: pytest.FixtureRequest,
+    clock: Clock,
+    trace: Trace,
+    serve: Callable[..., Served],
+    accounts: Callable[[str], Account],
+) -> Callable[..., Community]:
+    """Serve a community with the rooms ``lobby`` and ``annex`` that is asked one way or the other."""
+
+    def start(**options: Any) -> Community:
+        settings = {
+            "rooms": (RoomSpec("lobby", "Lobby"), RoomSpec("annex", "Annex")),
+            "require_blinding": False,
+            "rate_limit": False,
+        } | options
+        server = CommunityServer(bytes(range(32)), clock=clock, trace=trace, **settings)
+        return Community(server, serve(server), clock, accounts, request.param)
+
+    return start
 
 
 @pytest.fixture
@@ -295,3 +412,79 @@ class PagesWithMore:
 @pytest.fixture
 def pages_with_more() -> Callable[..., PagesWithMore]:
     return PagesWithMore
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A community in test mode with the rooms ``test-room`` and ``room2``, and who is what in the first."""
+
+    community: Community
+    user: Member
+    user2: Member
+    mod: Member
+    admin: Member
+    global_mod: Member
+    global_admin: Member
+
+    @property
+    def anonymous(self) -> Member:
+        return self.community.anonymous
+
+    @property
+    def clock(self) -> Clock:
+        return self.community.clock
+
+    def control(self, op: str, status: int = 200, **arguments: Any) -> Any:
+        """Carry out an operation of the control endpoint."""
+        body = orjson.dumps({"op": op, **arguments})
+        headers = {"Authorization": f"Bearer {CONTROL_TOKEN}", "Content-Type": "application/json"}
+        answer = self.community.served.request("POST", "/_control", headers, body)
+        assert answer.status == status, (answer.status, answer.body)
+        assert answer.headers["content-type"] == "application/json"
+        return answer.json()
+
+    def may(self, member: Member | None, *wanted: str, room: str = "test-room") -> bool:
+        """Ask the control endpoint whether somebody has all these rights or roles."""
+        session_id = None if member is None else member.id
+        allowed = self.control("check", token=room, session_id=session_id, **dict.fromkeys(wanted, True))
+        assert isinstance(allowed, bool)
+        return allowed
+
+
+CONTROL_TOKEN = "the control token of the tests"
+
+
+@pytest.fixture
+def open_town(
+    clock: Clock, trace: Trace, serve: Callable[..., Served], accounts: Callable[[str], Account]
+) -> Callable[..., Town]:
+    """Serve a community in test mode, with people in all roles."""
+
+    def start(**options: Any) -> Town:
+        rooms = (
+            RoomSpec("test-room", "Test room", "Test suite testing room"),
+            RoomSpec("room2", "Room 2", "Test suite testing room2"),
+        )
+        settings = {"rooms": rooms, "require_blinding": False, "rate_limit": False} | options
+        server = CommunityServer(
+            bytes(range(32)), clock=clock, trace=trace, control_token=CONTROL_TOKEN, **settings
+        )
+        community = Community(server, serve(server), clock, accounts, "direct")
+        people = {
+            name: community.member(name)
+            for name in ("user", "user2", "mod", "admin", "global_mod", "global_admin")
+        }
+        for name in ("user", "user2"):
+            server._stores.users.seen(people[name].id, now_ms=clock.now_ms())
+        server.give_role(Role(people["mod"].id, "test-room"))
+        server.give_role(Role(people["admin"].id, "test-room", admin=True))
+        server.give_role(Role(people["global_mod"].id))
+        server.give_role(Role(people["global_admin"].id, admin=True))
+        return Town(community, **people)
+
+    return start
+
+
+@pytest.fixture
+def town(open_town: Callable[..., Town]) -> Town:
+    return open_town()

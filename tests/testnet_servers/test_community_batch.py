@@ -14,7 +14,7 @@ JSON = {"Content-Type": "application/json"}
 CAPABILITIES = {
     "code": 200,
     "headers": {"content-type": "application/json"},
-    "body": {"capabilities": ["sogs"]},
+    "body": {"capabilities": ["reactions", "sogs"]},
 }
 
 
@@ -54,7 +54,7 @@ def test_a_batch_runs_everything_in_order(server):
     assert answers[0] == CAPABILITIES
     assert answers[1]["headers"] == {"content-type": "text/html; charset=utf-8"}
     assert b"404 Not Found" in base64.b64decode(answers[1]["body"])
-    assert answers[2]["body"] == {"capabilities": ["sogs"], "missing": ["x"]}
+    assert answers[2]["body"] == {"capabilities": ["reactions", "sogs"], "missing": ["x"]}
     assert answers[3]["body"][0]["token"] == "lobby"
 
 

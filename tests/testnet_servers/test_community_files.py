@@ -108,6 +108,10 @@ def test_names_survive(start, serve, signer, tmp_path, directory):
         (r'attachment; filename="a\"b.txt"', 'a"b.txt'),
         ("attachment; filename=x; filename*=UTF-8''%E2%82%AC", "€"),
         ("attachment; FILENAME*=utf-8'en'a%2Fb%00", "a\ufffdb\ufffd"),
+        ("attachment; xfilename=no; filename = b.txt", "b.txt"),
+        ('attachment; note="filename=no"', None),
+        ("attachment;filename*=UTF-8''a;filename=b", "a"),
+        ("filename=a.txt", "a.txt"),
         ("attachment; filename=../../etc/passwd", "..\ufffd..\ufffdetc\ufffdpasswd"),
     ],
 )

@@ -45,8 +45,10 @@ def details(server, target="/room/lobby"):
 
 class TestCapabilities:
     def test_blinding_shows(self, make):
-        assert details(make(), "/capabilities") == {"capabilities": ["sogs"]}
-        assert details(make(require_blinding=True), "/capabilities") == {"capabilities": ["blind", "sogs"]}
+        assert details(make(), "/capabilities") == {"capabilities": ["reactions", "sogs"]}
+        assert details(make(require_blinding=True), "/capabilities") == {
+            "capabilities": ["blind", "reactions", "sogs"]
+        }
 
     @pytest.mark.parametrize(
         ("required", "status", "missing"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from session_protocol import onion
 from session_protocol.bencode import encode
 from session_protocol.onion import EncryptionType
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.exchange import (
     Router,
     ServiceRequest,
@@ -72,7 +72,7 @@ def test_published_requests_open_and_their_answers_too(vectors, clock, trace, se
         inner = onion.decode_v4_response(onion.open_reply(key, answer.body))
         assert inner.code == 200
         assert inner.headers == {"content-type": "application/json"}
-        assert inner.body == b'{"capabilities":["blind","sogs"]}'
+        assert inner.body == b'{"capabilities":["blind","reactions","sogs"]}'
 
 
 @pytest.mark.parametrize("enc_type", [None, *EncryptionType])
@@ -127,6 +127,19 @@ def test_the_community_server_answers_the_same_directly_and_through_an_onion(
 def test_the_file_server_answers_the_same_directly_and_through_an_onion(files, method, target, headers, body):
     direct = files.request(method, target, headers, body)
     assert direct.seen_by_client == files.onion(method, target, headers, body).seen_by_client
+
+
+def test_a_moderator_is_known_by_the_headers_inside(clock, trace, serve, signer):
+    server = CommunityServer(SEED, clock=clock, trace=trace, rooms=(LOBBY,), require_blinding=False)
+    served, moderator = serve(server), signer("moderator", server)
+    server.give_role(Role(moderator.account.account_id, "lobby"))
+    anonymous = served.onion("GET", "/room/lobby")
+    signed = served.onion("GET", "/room/lobby", moderator.headers("GET", "/room/lobby"))
+    for answer in (anonymous, signed):
+        # No more than clients expect beside the code.
+        assert (answer.status, answer.headers) == (200, {"content-type": "application/json"})
+    assert "moderator" not in anonymous.json()
+    assert signed.json()["moderator"] is True
 
 
 def test_a_large_file_passes_and_an_onion_over_the_limit_does_not(files):

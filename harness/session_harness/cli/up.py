@@ -44,6 +44,9 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
 @click.option("--advertise-ip", metavar="IP", help="Address under which other machines reach this one.")
 @click.option("--fixed-ports", is_flag=True, help="Use the usual ports (registry 1280), not free ones.")
 @click.option(
+    "--test-mode", is_flag=True, help="Let tests set the community server up, with the control token."
+)
+@click.option(
     "--node-version",
     metavar="VERSION",
     help="Release that storage nodes imitate: 2.8.0 or 2.11.3.  [default: 2.11.3]",

@@ -1,19 +1,19 @@
 """The commands that act on a network: the one way in for suites, the command line and the HTTP interface."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from session_protocol.errors import ProtocolError
 from session_testnet.control.errors import ControlError
+from session_testnet.control.parameters import Command, Params, integer, text
+from session_testnet.control.room_commands import ROOM_COMMANDS
 from session_testnet.engines.base import EngineError
 from session_testnet.faults import FaultError
 from session_testnet.knobs import KnobError
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkError
-
-Params = Mapping[str, Any]
-Command = Callable[[Network, Params], Awaitable[Any]]
+from session_testnet.services.community.administration import AdministrationError
 
 
 async def execute(network: Network, command: str, params: Params) -> Any:
@@ -24,24 +24,10 @@ async def execute(network: Network, command: str, params: Params) -> Any:
         raise ControlError(f"there is no command {command!r}", f"commands: {', '.join(COMMANDS)}") from None
     try:
         return await carry_out(network, params)
-    except (EngineError, FaultError, KnobError, NetworkError) as error:
+    except (AdministrationError, EngineError, FaultError, KnobError, NetworkError) as error:
         raise ControlError(error.message, error.hint) from error
     except ProtocolError as error:
         raise ControlError(f"{command}: {error}") from error
-
-
-def _text(params: Params, name: str) -> str:
-    value = params.get(name)
-    if not isinstance(value, str) or not value:
-        raise ControlError(f"the parameter {name!r} must be a text, not {value!r}")
-    return value
-
-
-def _integer(params: Params, name: str, default: int | None = None) -> int:
-    value = params.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ControlError(f"the parameter {name!r} must be a whole number, not {value!r}")
-    return value
 
 
 async def _state(network: Network, _params: Params) -> Any:
@@ -53,12 +39,12 @@ async def _nodes(network: Network, _params: Params) -> Any:
 
 
 async def _node(network: Network, params: Params) -> Any:
-    return network.node_status(_text(params, "node"))
+    return network.node_status(text(params, "node"))
 
 
 async def _act(network: Network, params: Params) -> Any:
-    name = _text(params, "node")
-    await network.act_on_node(_text(params, "verb"), name)
+    name = text(params, "node")
+    await network.act_on_node(text(params, "verb"), name)
     return network.node_status(name)
 
 
@@ -66,7 +52,7 @@ async def _knobs(network: Network, params: Params) -> Any:
     changes = params.get("knobs", {})
     if not isinstance(changes, Mapping):
         raise ControlError("the parameter 'knobs' must be an object", 'for example {"disk_full": true}')
-    return await network.turn_knobs(_text(params, "node"), changes)
+    return await network.turn_knobs(text(params, "node"), changes)
 
 
 async def _add(network: Network, params: Params) -> Any:
@@ -80,18 +66,18 @@ async def _add(network: Network, params: Params) -> Any:
 
 
 async def _remove(network: Network, params: Params) -> Any:
-    await network.remove_node(_text(params, "node"))
+    await network.remove_node(text(params, "node"))
     return {}
 
 
 async def _decommission(network: Network, params: Params) -> Any:
-    name = _text(params, "node")
+    name = text(params, "node")
     await network.decommission_node(name)
     return network.node_status(name)
 
 
 async def _recommission(network: Network, params: Params) -> Any:
-    name = _text(params, "node")
+    name = text(params, "node")
     await network.recommission_node(name)
     return network.node_status(name)
 
@@ -107,12 +93,12 @@ async def _partition(network: Network, params: Params) -> Any:
             "the parameter 'groups' must be a list of lists of node names",
             'for example [["node-01"], ["node-02", "node-03"]]; [] heals the network',
         )
-    await network.partition([[_text({"group": name}, "group") for name in group] for group in groups])
+    await network.partition([[text({"group": name}, "group") for name in group] for group in groups])
     return {}
 
 
 async def _advance(network: Network, params: Params) -> Any:
-    await network.engine.advance_chain(_integer(params, "blocks", 1))
+    await network.engine.advance_chain(integer(params, "blocks", 1))
     return {"height": network.engine.registry.height}
 
 
@@ -131,7 +117,7 @@ def _swarm_id(value: Any) -> int:
 
 
 async def _swarm(network: Network, params: Params) -> Any:
-    return network.swarm_of(_text(params, "account_id"))
+    return network.swarm_of(text(params, "account_id"))
 
 
 async def _clock(network: Network, _params: Params) -> Any:
@@ -139,12 +125,12 @@ async def _clock(network: Network, _params: Params) -> Any:
 
 
 async def _clock_move(network: Network, params: Params) -> Any:
-    await network.move_clock(_integer(params, "ms"))
+    await network.move_clock(integer(params, "ms"))
     return await _clock(network, params)
 
 
 async def _clock_skew(network: Network, params: Params) -> Any:
-    node, offset_ms = _text(params, "node"), _integer(params, "ms")
+    node, offset_ms = text(params, "node"), integer(params, "ms")
     await network.skew_clock(node, offset_ms)
     return {"node": node, "offset_ms": offset_ms}
 
@@ -176,13 +162,13 @@ async def _trace(network: Network, params: Params) -> Any:
         raise ControlError("the parameter 'kind' must be the name of a kind of event")
     await network.engine.collect()
     return network.trace.events(
-        since=_integer(params, "since", 0), limit=_integer(params, "limit", 20_000), kind=kind
+        since=integer(params, "since", 0), limit=integer(params, "limit", 20_000), kind=kind
     )
 
 
 async def _trace_paths(network: Network, params: Params) -> Any:
     await network.engine.collect()
-    return network.onion_paths(since=_integer(params, "since", 0))
+    return network.onion_paths(since=integer(params, "since", 0))
 
 
 async def _trace_last(network: Network, _params: Params) -> Any:
@@ -195,20 +181,20 @@ async def _logs(network: Network, params: Params) -> Any:
     if node is not None and node not in network.logs.names() and node not in network.node_names():
         raise ControlError(f"there is no log of {node!r}", f"logs: {', '.join(network.logs.names())}")
     await network.engine.collect()
-    return network.logs.lines(node, tail=_integer(params, "tail", 200))
+    return network.logs.lines(node, tail=integer(params, "tail", 200))
 
 
 async def _storage_rpc(network: Network, params: Params) -> Any:
     arguments = params.get("params", {})
     if not isinstance(arguments, Mapping):
         raise ControlError("the parameter 'params' must be an object")
-    return await network.storage_rpc(_text(params, "node"), _text(params, "method"), arguments)
+    return await network.storage_rpc(text(params, "node"), text(params, "method"), arguments)
 
 
 async def _stored_messages(network: Network, params: Params) -> Any:
     return list(
         await network.stored_messages(
-            _text(params, "node"), _text(params, "account_id"), _integer(params, "namespace", 0)
+            text(params, "node"), text(params, "account_id"), integer(params, "namespace", 0)
         )
     )
 
@@ -258,4 +244,5 @@ COMMANDS: Mapping[str, Command] = {
     "push.sink": _push_sink,
     "push.clear": _push_clear,
     "push.subscriptions": _push_subscriptions,
+    **ROOM_COMMANDS,
 }

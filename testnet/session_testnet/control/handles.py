@@ -22,6 +22,7 @@ class NetworkHandle(ABC):
         self.faults = FaultsHandle(self)
         self.trace = TraceHandle(self)
         self.push = PushHandle(self)
+        self.rooms = RoomsHandle(self)
 
     @abstractmethod
     def command(self, name: str, **params: Any) -> Any:
@@ -231,6 +232,55 @@ class FaultsHandle:
     def clear(self, rule_id: str | None = None) -> None:
         """Remove one rule, or all."""
         self._network.command("faults.clear", id=rule_id)
+
+
+class RoomsHandle:
+    """Make and delete rooms of the community server, and say who moderates or is banned there."""
+
+    def __init__(self, network: NetworkHandle) -> None:
+        """Act through ``network``."""
+        self._network = network
+
+    def create(
+        self, token: str, *, title: str | None = None, description: str | None = None
+    ) -> dict[str, Any]:
+        """Make a room and return it with its ``join_url``."""
+        room: dict[str, Any] = self._network.command(
+            "room.create", token=token, title=title, description=description
+        )
+        self._network.refresh()
+        return room
+
+    def list(self) -> "list[dict[str, Any]]":
+        """Return all rooms with their moderators."""
+        rooms: list[dict[str, Any]] = self._network.command("room.list")
+        return rooms
+
+    def delete(self, token: str) -> None:
+        """Delete a room with all that is in it."""
+        self._network.command("room.delete", token=token)
+        self._network.refresh()
+
+    def promote(
+        self, user_id: str, role: str, *, room: str | None = None, visible: bool | None = None
+    ) -> dict[str, Any]:
+        """Make somebody an ``admin`` or a ``moderator``, or (``none``) neither; without a room everywhere."""
+        promoted: dict[str, Any] = self._network.command(
+            "room.promote", id=user_id, role=role, room=room, visible=visible
+        )
+        return promoted
+
+    def ban(self, user_id: str, *, room: str | None = None, timeout_ms: int = 0) -> dict[str, Any]:
+        """Ban somebody from a room, or from the whole server; 0 means for good."""
+        banned: dict[str, Any] = self._network.command(
+            "room.ban", id=user_id, room=room, timeout_ms=timeout_ms
+        )
+        return banned
+
+    def unban(self, user_id: str, *, room: str | None = None) -> dict[str, Any]:
+        """End a ban from a room, or from the whole server."""
+        ended: dict[str, Any] = self._network.command("room.ban", id=user_id, room=room, banned=False)
+        return ended
 
 
 class TraceHandle:

@@ -62,13 +62,15 @@ class EngineOptions:
     """Where an engine puts its parts and how others reach them.
 
     ``data_dir`` None keeps everything in memory. ``advertise_ip`` None means loopback addresses, one for each
-    node where the system binds them. A port of 0 lets the system choose.
+    node where the system binds them. A port of 0 lets the system choose. With a ``community_control_token``
+    the community server runs in test mode.
     """
 
     data_dir: Path | None = None
     advertise_ip: str | None = None
     registry_port: int = 0
     gateway_port: int = 0
+    community_control_token: str | None = None
 
     def directory(self, name: str) -> Path | None:
         """Return where a part of this name keeps its data, made if it is missing; None: in memory."""

@@ -15,7 +15,7 @@ from session_testnet.engines.base import EngineOptions, ServiceEndpoints
 from session_testnet.engines.exits import exits_of
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
 from session_testnet.services.push import MonitorLink, PushServer
@@ -103,6 +103,11 @@ class Servers:
             directory=self._options.directory("community"),
             trace=self._trace,
             rooms=self._topology.rooms,
+            roles=[
+                Role(spec.id, spec.room, admin=spec.admin, visible=spec.visible)
+                for spec in self._topology.roles
+            ],
+            control_token=self._options.community_control_token,
             require_blinding=self._topology.require_blinding,
         )
         self._closers.append(self.community.close)

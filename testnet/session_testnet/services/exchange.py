@@ -197,7 +197,16 @@ def error_page(status: int, reason: str = "") -> ServiceResponse:
 Handler = Callable[[ServiceRequest, Context], ServiceResponse]
 
 # What a named part of a route matches; a part without a kind matches one path segment.
-_PART_KINDS: Final = {"": "[^/]+", "int": "[0-9]+", "room": "[A-Za-z0-9_-]{1,64}", "rest": ".+"}
+_PART_KINDS: Final = {
+    "": "[^/]+",
+    "int": "[0-9]+",
+    "room": "[A-Za-z0-9_-]{1,64}",
+    "rest": ".+",
+    "blinded_id": "15[0-9A-Fa-f]{64}",
+    "user_id": "[01]5[0-9A-Fa-f]{64}",
+    "blinded_id_or_25": "[12]5[0-9A-Fa-f]{64}",
+    "user_id_or_25": "[012]5[0-9A-Fa-f]{64}",
+}
 _PART: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 

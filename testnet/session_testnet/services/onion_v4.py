@@ -12,10 +12,10 @@ from session_protocol import onion
 from session_protocol.errors import ProtocolError
 from session_testnet.services.exchange import (
     BINARY_TYPE,
+    HttpError,
     ServiceRequest,
     ServiceResponse,
     binary_reply,
-    error_page,
     text_reply,
 )
 
@@ -67,11 +67,9 @@ class OnionEndpoint:
     def answer(self, request: ServiceRequest) -> ServiceResponse:
         """Answer one onion request."""
         try:
-            plaintext, reply_key = onion.open_server_request(
-                self.keys.x25519_sk, self.keys.x25519_pk, request.body
-            )
-        except ProtocolError as error:
-            return error_page(400, f"this is not an onion request for this server: {error}")
+            plaintext, reply_key = open_request(self.keys, request)
+        except HttpError as error:
+            return error.response
         inner = self._answer_inner(plaintext)
         sealed = onion.seal_reply(
             reply_key,
@@ -93,6 +91,17 @@ class OnionEndpoint:
         return self.dispatch(
             ServiceRequest.from_target(inner.method, inner.endpoint, headers, inner.body or b"")
         )
+
+
+def open_request(keys: ServerKeys, request: ServiceRequest) -> tuple[bytes, onion.ReplyKey]:
+    """Open an onion request of any version; return its payload and the key that its answer is sealed with.
+
+    Raise HttpError 400 for what is none, or is not sealed for these keys.
+    """
+    try:
+        return onion.open_server_request(keys.x25519_sk, keys.x25519_pk, request.body)
+    except ProtocolError as error:
+        raise HttpError(400, f"this is not an onion request for this server: {error}") from None
 
 
 def _check_size(what: str, secret: bytes) -> None:

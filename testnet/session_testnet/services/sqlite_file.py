@@ -70,7 +70,10 @@ def open_database(path: Path | None, form: DatabaseForm) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Do several statements completely or not at all."""
+    """Do several statements completely or not at all; inside another transaction they become part of it."""
+    if connection.in_transaction:
+        yield connection
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
@@ -78,6 +81,19 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def erase(connection: sqlite3.Connection) -> None:
+    """Delete every row of every table, and let all ids begin at 1 again."""
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    with transaction(connection):
+        # Tables refer to each other; at the end of the transaction all of them are empty.
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        for (name,) in rows:
+            connection.execute(f'DELETE FROM "{name}"')  # noqa: S608 - the database's own tables
+        connection.execute("DELETE FROM sqlite_sequence")
 
 
 def _check_header(path: Path, form: DatabaseForm) -> None:

@@ -1,13 +1,23 @@
 """What the endpoints of the community server share: the stores, and the checks of who may do what."""
 
 import sqlite3
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from session_testnet.clock import Clock
 from session_testnet.services.blobs import BlobStore
+from session_testnet.services.community.bans import BanBook
+from session_testnet.services.community.inbox import Inbox
+from session_testnet.services.community.overrides import OverrideBook
 from session_testnet.services.community.permissions import Right, Standing, standing
+from session_testnet.services.community.pins import PinBook
 from session_testnet.services.community.posts import PostBook, Viewer
+from session_testnet.services.community.reactions import ReactionBook
+from session_testnet.services.community.removal import Remover
+from session_testnet.services.community.roles import RoleBook
 from session_testnet.services.community.rooms import Room, RoomDirectory
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.uploads import UploadStore
 from session_testnet.services.community.users import User, UserDirectory
 from session_testnet.services.exchange import (
@@ -18,6 +28,7 @@ from session_testnet.services.exchange import (
     error_page,
     text_reply,
 )
+from session_testnet.services.sqlite_file import transaction
 
 Caller = User | None
 """Who signed a request; None for an anonymous one."""
@@ -26,11 +37,29 @@ Caller = User | None
 class Stores:
     """Everything that a community server keeps, over one database."""
 
-    def __init__(self, database: sqlite3.Connection, blobs: BlobStore, users: UserDirectory) -> None:
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        blobs: BlobStore,
+        users: UserDirectory,
+        settings: ServerSettings,
+    ) -> None:
+        self.database = database
         self.users = users
+        self.overrides = OverrideBook(database)
+        self.roles = RoleBook(database)
+        self.bans = BanBook(database)
         self.rooms = RoomDirectory(database)
         self.posts = PostBook(database)
-        self.uploads = UploadStore(database, blobs)
+        self.reactions = ReactionBook(database)
+        self.uploads = UploadStore(database, blobs, settings)
+        self.pins = PinBook(database, self.uploads)
+        self.remover = Remover(database, self.posts, self.reactions, self.pins, self.uploads)
+        self.inbox = Inbox(database)
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Change several of them completely or not at all."""
+        return transaction(self.database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +92,7 @@ class Access:
 
     def visit(self, room: Room, caller: Caller) -> Visit:
         """Return a caller in a room."""
-        override = self._stores.users.override(room.id, caller)
+        override = self._stores.overrides.find(room.id, caller)
         return Visit(room, caller, standing(room.defaults, caller.flags if caller else None, override))
 
     def read(self, request: ServiceRequest, caller: Caller) -> Visit:
@@ -75,6 +104,22 @@ class Access:
             )
         if caller is not None:
             self._stores.rooms.visited(visit.room, caller.id, now_ms=self._clock.now_ms())
+        return visit
+
+    def moderate(self, request: ServiceRequest, caller: Caller) -> Visit:
+        """Enter a room to moderate it; HttpError 403 for anybody else."""
+        visit = self.enter(request, caller)
+        if not visit.standing.moderator:
+            raise HttpError(
+                403, response=text_reply("This endpoint requires moderator room permissions", 403)
+            )
+        return visit
+
+    def administer(self, request: ServiceRequest, caller: Caller) -> Visit:
+        """Enter a room as one of its admins; HttpError 403 for anybody else."""
+        visit = self.enter(request, caller)
+        if not visit.standing.admin:
+            raise HttpError(403, response=text_reply("This endpoint requires admin room permissions", 403))
         return visit
 
     def act(self, request: ServiceRequest, caller: Caller, *rights: Right) -> tuple[Visit, User]:
@@ -114,20 +159,9 @@ def sentence(status: int, text: str) -> HttpError:
     return HttpError(status, response=ServiceResponse(status, page.headers, text.encode()))
 
 
-def list_limit(request: ServiceRequest) -> int:
-    """Return how many messages a list may have (1…256, 100 unless said otherwise); HttpError 400.
-
-    ``reactors`` is checked too, though there is nothing yet that it limits.
-    """
-    _clamped(request, "reactors", 4, 0, 20)
-    return _clamped(request, "limit", 100, 1, 256)
-
-
-def _clamped(request: ServiceRequest, name: str, default: int, low: int, high: int) -> int:
-    text = request.query_value(name)
-    if text is None:
-        return default
-    try:
-        return max(low, min(high, int(text)))
-    except ValueError:
-        raise HttpError(400, f"{name} is not an integer") from None
+def json_object(request: ServiceRequest) -> dict[str, Any]:
+    """Return the JSON object that a request carries; HttpError 400 for any other body."""
+    document = request.json()
+    if not isinstance(document, dict):
+        raise HttpError(400, "the body is not a JSON object")
+    return document

@@ -10,6 +10,7 @@ import nacl.bindings
 import nacl.exceptions
 
 from session_testnet.clock import Clock
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.community.users import User, UserDirectory
 from session_testnet.services.encoded_bytes import bytes_of_size
 from session_testnet.services.exchange import HttpError, ServiceRequest, text_reply
@@ -58,8 +59,7 @@ class Authenticator:
     clock: Clock
     users: UserDirectory
     nonces: NonceMemory
-    require_blinding: bool
-    accept_blinded25: bool = False
+    settings: ServerSettings
 
     def authenticate(self, request: ServiceRequest) -> User | None:
         """Return the user that signed, None without any header; HttpError with the reference's texts."""
@@ -68,7 +68,8 @@ class Authenticator:
             return None
         missing = sum(not value for value in values)
         if missing:
-            raise _refusal(400, f"missing {missing}/4 required X-SOGS-* headers")
+            text = f"Invalid authentication headers: missing {missing}/4 required X-SOGS-* headers"
+            raise HttpError(400, response=text_reply(text, 400))
         pubkey_text, nonce_text, timestamp, signature_text = values
         prefix, key = self._check_pubkey(pubkey_text)
         nonce = bytes_of_size(nonce_text, 16)
@@ -106,12 +107,13 @@ class Authenticator:
         if decoded is None:
             raise _refusal(400, "X-SOGS-Pubkey is not a valid 66-hex digit id")
         prefix, key = decoded[0], decoded[1:]
-        if prefix not in (_UNBLINDED, _BLINDED15) and not (prefix == _BLINDED25 and self.accept_blinded25):
-            accepted = "00-, 15-, or 25-" if self.accept_blinded25 else "00- or 15-"
+        accept25 = self.settings.accept_blinded25
+        if prefix not in (_UNBLINDED, _BLINDED15) and not (prefix == _BLINDED25 and accept25):
+            accepted = "00-, 15-, or 25-" if accept25 else "00- or 15-"
             raise _refusal(400, f"X-SOGS-Pubkey must be {accepted} prefixed")
         if not nacl.bindings.crypto_core_ed25519_is_valid_point(key):
             raise _refusal(400, "given X-SOGS-Pubkey is not a valid Ed25519 pubkey")
-        if prefix == _UNBLINDED and self.require_blinding:
+        if prefix == _UNBLINDED and self.settings.require_blinding:
             raise _refusal(400, "this server requires the use of blinded ids")
         return prefix, key
 

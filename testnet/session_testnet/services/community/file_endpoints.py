@@ -8,7 +8,9 @@ from urllib.parse import quote, unquote
 from session_testnet.clock import Clock
 from session_testnet.services.community.access import Access, Caller, Stores, no_such
 from session_testnet.services.community.permissions import Right
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.exchange import (
+    HttpError,
     Router,
     ServiceRequest,
     ServiceResponse,
@@ -16,19 +18,20 @@ from session_testnet.services.exchange import (
     json_reply,
 )
 
-_EXTENDED_NAME: Final = re.compile(r"filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
-_QUOTED_NAME: Final = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
-_PLAIN_NAME: Final = re.compile(r"filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
+_EXTENDED_NAME: Final = re.compile(r"(?:^|;)\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
+_QUOTED_NAME: Final = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_PLAIN_NAME: Final = re.compile(r"(?:^|;)\s*filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
 _FORBIDDEN: Final = str.maketrans({"\x00": "\ufffd", "/": "\ufffd"})
 
 
 class FileEndpoints:
     """Answer uploads and downloads."""
 
-    def __init__(self, stores: Stores, access: Access, clock: Clock) -> None:
+    def __init__(self, stores: Stores, access: Access, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._access = access
         self._clock = clock
+        self._settings = settings
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes."""
@@ -38,6 +41,8 @@ class FileEndpoints:
 
     def _upload(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, uploader = self._access.act(request, caller, Right.WRITE, Right.UPLOAD)
+        if len(request.body) > self._settings.max_upload_bytes:
+            raise HttpError(413)
         name = file_name(request.headers.get("content-disposition", ""))
         file_id = self._stores.uploads.add(
             visit.room, uploader, request.body, name, now_ms=self._clock.now_ms()

@@ -64,6 +64,7 @@ class Standing:
     moderator: bool
     global_admin: bool
     global_moderator: bool
+    banned: bool
     rights: frozenset[Right]
 
     def may(self, *wanted: Right) -> bool:
@@ -82,10 +83,12 @@ def standing(
     everywhere, here = everywhere or GlobalFlags(), here or Override()
     admin = everywhere.admin or here.admin
     moderator = admin or everywhere.moderator or here.moderator
+    # Nobody is both, and if it came to that, a moderator would not be shut out.
+    banned = not moderator and (everywhere.banned or here.banned)
     rights: set[Right]
     if moderator:
         rights = set(Right)
-    elif everywhere.banned or here.banned:
+    elif banned:
         rights = set()
     else:
         rights = {right for right in Right if _allowed(defaults, here, right)}
@@ -96,6 +99,7 @@ def standing(
         moderator=moderator,
         global_admin=everywhere.admin,
         global_moderator=everywhere.admin or everywhere.moderator,
+        banned=banned,
         rights=frozenset(rights),
     )
 

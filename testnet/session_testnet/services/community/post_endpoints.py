@@ -1,4 +1,4 @@
-"""Endpoints that read, post, edit and delete messages (open-group-server §9)."""
+"""Endpoints that read, post and edit messages (open-group-server §9)."""
 
 from typing import Any, Final
 
@@ -10,15 +10,15 @@ from session_testnet.services.community.access import (
     Stores,
     Visit,
     invalid_data,
-    list_limit,
+    json_object,
     no_such,
     permission_denied,
-    require_user,
     sentence,
 )
+from session_testnet.services.community.paging import Page
 from session_testnet.services.community.permissions import Right
 from session_testnet.services.community.posts import Draft, Post
-from session_testnet.services.community.users import User
+from session_testnet.services.community.settings import ServerSettings
 from session_testnet.services.encoded_bytes import decode_base64
 from session_testnet.services.exchange import (
     HttpError,
@@ -35,11 +35,11 @@ _MAX_ID: Final = 2**63 - 1
 class PostEndpoints:
     """Answer everything about messages."""
 
-    def __init__(self, stores: Stores, access: Access, clock: Clock, *, rate_limit: bool) -> None:
+    def __init__(self, stores: Stores, access: Access, clock: Clock, settings: ServerSettings) -> None:
         self._stores = stores
         self._access = access
         self._clock = clock
-        self._rate_limit = rate_limit
+        self._settings = settings
 
     def add_to(self, router: Router[Caller]) -> None:
         """Add the routes."""
@@ -49,101 +49,85 @@ class PostEndpoints:
         router.add("GET", "/room/{token:room}/message/{id:int}", self._single)
         router.add("POST", "/room/{token:room}/message", self._post)
         router.add("PUT", "/room/{token:room}/message/{id:int}", self._edit)
-        router.add("DELETE", "/room/{token:room}/message/{id:int}", self._delete)
 
     def _since(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
-        visit, limit = self._access.read(request, caller), list_limit(request)
-        return _messages(self._stores.posts.since(visit.room, request.number("seqno"), visit.viewer, limit))
+        visit, page, seqno = self._access.read(request, caller), Page.of(request), request.number("seqno")
+        posts = self._stores.posts.since(
+            visit.room,
+            seqno,
+            visit.viewer,
+            page.limit,
+            with_reaction_changes=page.with_reaction_changes,
+        )
+        return json_reply(self._messages(posts, visit, page, known_up_to=seqno))
 
     def _recent(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
-        visit, limit = self._access.read(request, caller), list_limit(request)
-        return _messages(self._stores.posts.recent(visit.room, visit.viewer, limit))
+        visit, page = self._access.read(request, caller), Page.of(request)
+        posts = self._stores.posts.recent(visit.room, visit.viewer, page.limit)
+        return json_reply(self._messages(posts, visit, page))
 
     def _before(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
-        visit, limit = self._access.read(request, caller), list_limit(request)
-        return _messages(self._stores.posts.before(visit.room, request.number("id"), visit.viewer, limit))
+        visit, page = self._access.read(request, caller), Page.of(request)
+        posts = self._stores.posts.before(visit.room, request.number("id"), visit.viewer, page.limit)
+        return json_reply(self._messages(posts, visit, page))
 
     def _single(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
-        list_limit(request)
-        visit = self._access.read(request, caller)
+        visit, page = self._access.read(request, caller), Page.of(request)
         post = self._stores.posts.find(visit.room, request.number("id"), visit.viewer)
         if post is None:
             raise no_such("post", request.params["id"])
-        return json_reply(post.to_json())
+        return json_reply(self._messages([post], visit, page)[0])
+
+    def _messages(
+        self, posts: list[Post], visit: Visit, page: Page, *, known_up_to: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return Message objects with their reactions.
+
+        Of a message that is unchanged since ``known_up_to``, where only reactions are newer, it is the
+        reactions alone.
+        """
+        reactions = self._stores.reactions.of(posts, visit.caller, page.reactors)
+        return [
+            post.to_json(reactions.get(post.id))
+            if post.seqno_data > known_up_to
+            else post.reactions_to_json(reactions.get(post.id))
+            for post in posts
+        ]
 
     def _post(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, author = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
-        draft = self._draft(document)
-        files = _file_ids(document)
-        if draft.is_whisper and not visit.standing.moderator:
+        document = json_object(request)
+        whisper_to, whisper_mods = _whisper(document)
+        data, signature, files = _data(document), _signature(document), _file_ids(document)
+        if (whisper_mods or whisper_to is not None) and not visit.standing.moderator:
             raise permission_denied()
         now_ms = self._clock.now_ms()
-        limited = self._rate_limit and not visit.standing.admin
+        limited = self._settings.rate_limit and not visit.standing.admin
         if limited and self._stores.posts.is_rate_limited(visit.room, author, now_ms=now_ms):
             raise sentence(429, "Rate limited")
-        post = self._stores.posts.add(visit.room, author, draft, now_ms=now_ms)
-        self._stores.uploads.attach(post, files, now_ms=now_ms)
+        with self._stores.transaction():
+            # Whoever is whispered to need not have come yet.
+            target = None if whisper_to is None else self._stores.users.find_or_add(whisper_to, now_ms=now_ms)
+            post = self._stores.posts.add(
+                visit.room, author, Draft(data, signature, target, whisper_mods), now_ms=now_ms
+            )
+            self._stores.uploads.attach(post, files, now_ms=now_ms)
         return json_reply(post.to_json(), 201)
 
     def _edit(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
         visit, user = self._access.act(request, caller, Right.WRITE)
-        document = _object(request)
+        document = json_object(request)
         data, signature, files = _data(document), _signature(document), _file_ids(document)
-        post = self._own_or_refuse(request, visit, user)
-        now_ms = self._clock.now_ms()
-        self._stores.posts.edit(post, data, signature, now_ms=now_ms)
-        self._stores.uploads.attach(post, files, now_ms=now_ms)
-        return json_reply({})
-
-    def _delete(self, request: ServiceRequest, caller: Caller) -> ServiceResponse:
-        visit = self._access.enter(request, caller)
-        user = require_user(caller)
-        # Moderators have every right; whoever has lost the right to write is refused before anything is
-        # looked up.
-        if not visit.standing.may(Right.WRITE):
-            raise permission_denied()
-        if visit.standing.moderator:
-            post = self._existing(request, visit)
-        else:
-            post = self._own_or_refuse(request, visit, user)
-        self._stores.posts.delete(post, now_ms=self._clock.now_ms())
-        return json_reply({})
-
-    def _existing(self, request: ServiceRequest, visit: Visit) -> Post:
         post = self._stores.posts.find(visit.room, request.number("id"))
         if post is None:
             raise no_such("post", request.params["id"])
-        return post
-
-    def _own_or_refuse(self, request: ServiceRequest, visit: Visit, user: User) -> Post:
-        post = self._existing(request, visit)
         if post.author_id != user.id:
             raise permission_denied()
-        return post
-
-    def _draft(self, document: dict[str, Any]) -> Draft:
-        data, signature = _data(document), _signature(document)
-        whisper_to, whisper_mods = document.get("whisper_to"), document.get("whisper_mods", False)
-        if not isinstance(whisper_mods, bool):
-            raise HttpError(400, "whisper_mods is not true or false")
-        target = None
-        if whisper_to is not None:
-            if not isinstance(whisper_to, str) or id_kind(whisper_to) is None:
-                raise HttpError(400, "whisper_to is not an id")
-            target = self._stores.users.find_or_add(whisper_to, now_ms=self._clock.now_ms())
-        return Draft(data, signature, target, whisper_mods)
-
-
-def _messages(posts: list[Post]) -> ServiceResponse:
-    return json_reply([post.to_json() for post in posts])
-
-
-def _object(request: ServiceRequest) -> dict[str, Any]:
-    document = request.json()
-    if not isinstance(document, dict):
-        raise HttpError(400, "the body is not a JSON object")
-    return document
+        now_ms = self._clock.now_ms()
+        with self._stores.transaction():
+            self._stores.posts.edit(post, data, signature, now_ms=now_ms)
+            self._stores.uploads.attach(post, files, now_ms=now_ms)
+        return json_reply({})
 
 
 def _data(document: dict[str, Any]) -> bytes:
@@ -162,6 +146,15 @@ def _signature(document: dict[str, Any]) -> bytes:
     if len(signature) != _SIGNATURE_BYTES:
         raise invalid_data()
     return signature
+
+
+def _whisper(document: dict[str, Any]) -> tuple[str | None, bool]:
+    whisper_to, whisper_mods = document.get("whisper_to"), document.get("whisper_mods")
+    if whisper_mods is not None and not isinstance(whisper_mods, bool):
+        raise HttpError(400, "whisper_mods is not true or false")
+    if whisper_to is not None and (not isinstance(whisper_to, str) or id_kind(whisper_to) is None):
+        raise HttpError(400, "whisper_to is not an id")
+    return whisper_to, bool(whisper_mods)
 
 
 def _file_ids(document: dict[str, Any]) -> list[int]:

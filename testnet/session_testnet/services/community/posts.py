@@ -1,7 +1,8 @@
 """The messages of the rooms (open-group-server §9).
 
 A message's id counts over the whole server; its seqno is the room's ``message_sequence`` at its last
-change, which moves it to the end of what a poll by seqno reports.
+change, which moves it to the end of what a poll by seqno reports. Where that change was one of its
+reactions, ``seqno_data`` stays behind: at the last change of the message itself.
 """
 
 import sqlite3
@@ -9,16 +10,18 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any, Final
 
+from session_testnet.services.community.counters import advance_sequence
 from session_testnet.services.community.rooms import Room
 from session_testnet.services.community.users import User
 from session_testnet.services.sqlite_file import transaction
 
 RATE_LIMIT_POSTS: Final = 5
 RATE_LIMIT_WINDOW_MS: Final = 16_000
+HISTORY_MEMORY_MS: Final = 30 * 24 * 60 * 60 * 1000
 
 _SELECT: Final = (
     "SELECT p.id, p.room, p.author, u.session_id, p.posted_ms, p.edited_ms, p.data, p.signature, p.seqno,"
-    " p.whisper_to, w.session_id, p.whisper_mods"
+    " p.seqno_data, p.whisper_to, w.session_id, p.whisper_mods"
     " FROM posts p JOIN users u ON u.id = p.author LEFT JOIN users w ON w.id = p.whisper_to"
 )
 
@@ -36,6 +39,7 @@ class Post:
     data: bytes | None
     signature: bytes | None
     seqno: int
+    seqno_data: int
     whisper_to_id: int | None
     whisper_to: str | None
     whisper_mods: bool
@@ -45,8 +49,8 @@ class Post:
         """Tell whether only some see it."""
         return self.whisper_to_id is not None or self.whisper_mods
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the Message object (open-group-server §9.1)."""
+    def to_json(self, reactions: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the Message object (open-group-server §9.1), with these reactions."""
         message: dict[str, Any] = {
             "id": self.id,
             "session_id": self.author,
@@ -60,13 +64,17 @@ class Post:
             message["deleted"] = True
         else:
             message["signature"] = b64encode(self.signature or b"").decode()
-            message["reactions"] = {}
+            message["reactions"] = reactions or {}
         if self.is_whisper:
             message["whisper"] = True
             message["whisper_mods"] = self.whisper_mods
             if self.whisper_to is not None:
                 message["whisper_to"] = self.whisper_to
         return message
+
+    def reactions_to_json(self, reactions: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what a client is told that knows the message and misses only its newest reactions."""
+        return {"id": self.id, "seqno": self.seqno, "reactions": reactions or {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +118,17 @@ class PostBook:
     def add(self, room: Room, author: User, draft: Draft, *, now_ms: int) -> Post:
         """Add a message at the end of a room."""
         with transaction(self._database):
-            seqno = self._next_seqno(room.id)
+            seqno = advance_sequence(self._database, room.id)
             added = self._database.execute(
-                "INSERT INTO posts(room, author, posted_ms, data, signature, seqno, seqno_creation,"
-                " whisper_to, whisper_mods) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO posts(room, author, posted_ms, data, signature, seqno, seqno_data,"
+                " seqno_creation, whisper_to, whisper_mods) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     room.id,
                     author.id,
                     now_ms,
                     draft.data,
                     draft.signature,
+                    seqno,
                     seqno,
                     seqno,
                     None if draft.whisper_to is None else draft.whisper_to.id,
@@ -145,16 +154,24 @@ class PostBook:
         )
         return posts[0] if posts else None
 
-    def since(self, room: Room, seqno: int, viewer: Viewer, limit: int) -> list[Post]:
+    def by(self, room: Room, author: User) -> list[Post]:
+        """Return all messages of a user in a room that are not deleted."""
+        return self._list("p.author = ? AND p.data IS NOT NULL", room, [author.id], "ORDER BY p.id", -1)
+
+    def since(
+        self, room: Room, seqno: int, viewer: Viewer, limit: int, *, with_reaction_changes: bool = False
+    ) -> list[Post]:
         """Return what changed after a seqno, oldest change first.
 
-        A deleted message is told only to who can have seen it: it was created at or before that seqno.
+        A deleted message is told only to who can have seen it: it was created at or before that seqno. A
+        message of which only reactions changed is told only to who wants to know.
         """
         visible, arguments = viewer.condition()
+        changed = "" if with_reaction_changes else "AND p.seqno_data > ?2 "
         return self._list(
-            f"p.seqno > ? AND (p.data IS NOT NULL OR p.seqno_creation <= ?) AND {visible}",
+            f"p.seqno > ?2 {changed}AND (p.data IS NOT NULL OR p.seqno_creation <= ?2) AND {visible}",
             room,
-            [seqno, seqno, *arguments],
+            [seqno, *arguments],
             "ORDER BY p.seqno",
             limit,
         )
@@ -180,28 +197,37 @@ class PostBook:
         with transaction(self._database):
             if data == post.data:
                 self._database.execute("UPDATE posts SET signature = ? WHERE id = ?", (signature, post.id))
-                return
-            self._database.execute(
-                "UPDATE posts SET data = ?, signature = ?, edited_ms = ?, seqno = ? WHERE id = ?",
-                (data, signature, now_ms, self._next_seqno(post.room_id), post.id),
-            )
+            else:
+                self._replace(post, data, signature, now_ms)
 
-    def delete(self, post: Post, *, now_ms: int) -> None:
-        """Leave a tombstone, and let the message's files expire at once."""
+    def bury(self, post: Post, *, now_ms: int) -> None:
+        """Leave a tombstone of a message."""
         with transaction(self._database):
-            self._database.execute(
-                "UPDATE posts SET data = NULL, signature = NULL, edited_ms = ?, seqno = ? WHERE id = ?",
-                (now_ms, self._next_seqno(post.room_id), post.id),
-            )
-            self._database.execute("UPDATE files SET expires_ms = 0 WHERE post = ?", (post.id,))
+            self._replace(post, None, None, now_ms)
 
-    def _next_seqno(self, room_id: int) -> int:
-        (seqno,) = self._database.execute(
-            "UPDATE rooms SET message_sequence = message_sequence + 1 WHERE id = ?"
-            " RETURNING message_sequence",
-            (room_id,),
-        ).fetchone()
-        return int(seqno)
+    def history(self, post_id: int) -> list[tuple[bytes, bytes, int]]:
+        """Return what a message said before: data, signature, and when that was replaced; oldest first."""
+        rows = self._database.execute(
+            "SELECT data, signature, replaced_ms FROM post_history WHERE post = ? ORDER BY id", (post_id,)
+        )
+        return [(data, signature, replaced_ms) for data, signature, replaced_ms in rows]
+
+    def forget_history(self, *, now_ms: int) -> int:
+        """Forget what was replaced long ago and return how many versions of messages that were."""
+        return self._database.execute(
+            "DELETE FROM post_history WHERE replaced_ms <= ?", (now_ms - HISTORY_MEMORY_MS,)
+        ).rowcount
+
+    def _replace(self, post: Post, data: bytes | None, signature: bytes | None, now_ms: int) -> None:
+        self._database.execute(
+            "INSERT INTO post_history(post, data, signature, replaced_ms) VALUES (?, ?, ?, ?)",
+            (post.id, post.data, post.signature, now_ms),
+        )
+        self._database.execute(
+            "UPDATE posts SET data = ?1, signature = ?2, edited_ms = ?3, seqno = ?4, seqno_data = ?4"
+            " WHERE id = ?5",
+            (data, signature, now_ms, advance_sequence(self._database, post.room_id), post.id),
+        )
 
     def _by_id(self, post_id: int) -> Post:
         return _post(self._database.execute(f"{_SELECT} WHERE p.id = ?", (post_id,)).fetchone())
@@ -215,5 +241,5 @@ class PostBook:
 
 
 def _post(row: sqlite3.Row) -> Post:
-    columns: list[Any] = [*row[:11], bool(row[11])]
+    columns: list[Any] = [*row[:12], bool(row[12])]
     return Post(*columns)

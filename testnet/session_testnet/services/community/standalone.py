@@ -1,0 +1,148 @@
+"""A community server in a process of its own, which says on stdout in one line of JSON that it is ready."""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from session_testnet.clock import Clock
+from session_testnet.endpoints import LOOPBACK, EndpointError, bind_socket
+from session_testnet.hinted_error import HintedError, message_and_hint
+from session_testnet.loop_thread import new_event_loop
+from session_testnet.services.community.app import CommunityServer
+from session_testnet.services.onion_v4 import ServerKeys
+from session_testnet.services.sqlite_file import DatabaseRefused
+from session_testnet.topology import RoomSpec, TopologyError
+from session_testnet.trace import Trace
+
+KEY_FILE: Final = "key_x25519"
+_KEY_BYTES: Final = 32
+_SHUTDOWN_S: Final = 0.5
+_USAGE: Final = 64
+
+
+class KeyFileError(HintedError):
+    """Say which key file cannot be used."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT and return 0; errors are one line on stderr and another code."""
+    options = _parser().parse_args(arguments)
+    if options.control_token is not None and not options.test_mode:
+        sys.stderr.write("error: --control-token goes with --test-mode only\n")
+        return _USAGE
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(options))
+    except (EndpointError, DatabaseRefused, KeyFileError, TopologyError, OSError) as error:
+        message, hint = message_and_hint(error)
+        sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+        return 2
+    except KeyboardInterrupt:
+        # It came before the server was ready.
+        return 130
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    token = (options.control_token or secrets.token_urlsafe(24)) if options.test_mode else None
+    clock = Clock()
+    server = CommunityServer(
+        _keys(options.key_file, options.directory),
+        clock=clock,
+        trace=Trace(clock),
+        name=options.name,
+        directory=options.directory,
+        rooms=[RoomSpec(room) for room in options.room],
+        # Fixtures begin without it and switch it on for the tests that are about it.
+        require_blinding=not options.test_mode
+        if options.require_blinding is None
+        else options.require_blinding,
+        control_token=token,
+    )
+    try:
+        listener = bind_socket(options.host, options.port)
+        runner = web.AppRunner(
+            server.application(), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_S
+        )
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            host, port = listener.getsockname()[:2]
+            ready = {
+                "ready": True,
+                "role": "community",
+                "name": server.name,
+                "listen": [f"http://{host}:{port}"],
+                "public_key": server.public_key,
+                **({} if token is None else {"control_token": token}),
+            }
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+            await ended.wait()
+        finally:
+            await runner.cleanup()
+            listener.close()
+    finally:
+        server.close()
+
+
+def _keys(key_file: Path | None, directory: Path | None) -> ServerKeys:
+    """Read the server's X25519 secret, or make one where there is none; without a place it lasts a run."""
+    path = key_file if key_file is not None else directory / KEY_FILE if directory is not None else None
+    if path is None:
+        return ServerKeys.from_x25519(secrets.token_bytes(_KEY_BYTES))
+    try:
+        secret = path.read_bytes()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        secret = secrets.token_bytes(_KEY_BYTES)
+        # Whole or not at all, and for its owner alone: a run that is killed must not leave half a key.
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(secret)
+        unfinished.replace(path)
+    if len(secret) != _KEY_BYTES:
+        raise KeyFileError(
+            f"the key file {path} has {len(secret)} bytes", "an X25519 secret has 32, without any encoding"
+        )
+    return ServerKeys.from_x25519(secret)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m session_testnet.services.community", description="Run a community server."
+    )
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen at (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+    parser.add_argument("--name", default="community", help="name in the ready line (default: %(default)s)")
+    parser.add_argument("--directory", type=Path, help="keep everything here, not in memory")
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        help=f"X25519 secret, 32 bytes; made if missing (default: {KEY_FILE} in the directory)",
+    )
+    parser.add_argument("--test-mode", action="store_true", help="let fixtures control the server")
+    parser.add_argument("--control-token", help="token of the control endpoint (default: a random one)")
+    parser.add_argument(
+        "--require-blinding",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="take blinded ids only (default, but not in test mode)",
+    )
+    parser.add_argument(
+        "--room", action="append", default=[], metavar="TOKEN", help="room to make; repeatable"
+    )
+    return parser
