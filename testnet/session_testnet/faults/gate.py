@@ -9,7 +9,9 @@ import pybase64
 
 from session_protocol.accounts import account_bytes
 from session_protocol.errors import InvalidId
-from session_testnet.faults.rules import FaultRule, FaultSource, Strike
+from session_testnet.faults.lies import can_be_truncated, foreign, forged, time_of, truncated
+from session_testnet.faults.rules import ADDING_ACTIONS, FaultRule, FaultSource, Strike
+from session_testnet.services.storage.fields import BtParams
 from session_testnet.services.storage.results import RpcResult
 from session_testnet.trace import Trace
 
@@ -123,15 +125,38 @@ class RuleGate:
                     return self._refusal(node_name, method, account, 421)
         return None
 
-    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
-        """Let rules change the messages of an answer; the given result is left as it is."""
+    async def after(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
+        """Let rules change an answer; the given result is left as it is."""
+        changed = await self._change_messages(node_name, method, params, result)
+
+        def possible(_rule: FaultRule) -> bool:
+            return can_be_truncated(changed)
+
+        async for strike in self._strikes(("truncate",), node_name, method=method, possible=possible):
+            self._record(strike, node_name, method=method)
+            changed = truncated(changed, strike.chance(), bt=isinstance(params, BtParams))
+        return changed
+
+    async def _change_messages(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
         messages = result.body.get("messages") if isinstance(result.body, Mapping) else None
-        if result.status != 200 or not isinstance(messages, list) or not messages:
+        if result.status != 200 or not isinstance(messages, list):
             return result
-        changed: list[Any] = messages
-        async for strike in self._strikes(("duplicate", "reorder", "corrupt"), node_name, method=method):
+        account, changed = _account(params), messages
+        given = params.get("namespace")
+        namespace = given if isinstance(given, int) else 0
+
+        def possible(rule: FaultRule) -> bool:
+            """Add messages where the mailbox is known, and change those that there are."""
+            return account is not None if rule.action in ADDING_ACTIONS else bool(messages)
+
+        actions = ("duplicate", "reorder", "corrupt", "forge", "foreign")
+        async for strike in self._strikes(actions, node_name, method=method, possible=possible):
             self._record(strike, node_name, method=method, messages=len(changed))
-            rng = strike.chance()
+            rng, now_ms = strike.chance(), time_of(result.body)
             match strike.rule.action:
                 case "duplicate":
                     changed = [message for message in changed for _ in range(2)]
@@ -139,6 +164,11 @@ class RuleGate:
                     changed = _reordered(changed, rng)
                 case "corrupt":
                     changed = [_corrupted(message, rng) for message in changed]
+                case "forge" if account is not None:
+                    owner = account_bytes(account)
+                    changed = forged(changed, rng, owner, namespace=namespace, now_ms=now_ms)
+                case "foreign":
+                    changed = foreign(changed, rng, namespace=namespace, now_ms=now_ms)
         if changed is messages:
             return result
         return RpcResult(result.status, {**result.body, "messages": changed})

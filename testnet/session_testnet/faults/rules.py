@@ -20,6 +20,9 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "duplicate": "return each message twice",
         "reorder": "return messages in another order",
         "corrupt": "flip one bit of each returned message",
+        "forge": "return a message among the others that nobody sent",
+        "foreign": "return a message among the others that is another account's",
+        "truncate": "break an answer off",
         "wrong_swarm": "answer 421 with the right swarm, as a node that has just left it",
         "clock_skew": "set the node's clock ahead or back",
     }
@@ -28,7 +31,9 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
 STATUSES = (400, 401, 403, 404, 406, 410, 413, 421, 429, 500, 502, 503, 504)
 PATHS = ("/storage_rpc/v1", "/onion_req/v2", "/ping_test/v1", "/get_stats/v1")
 # Actions that change the messages of an answer; only these requests return messages.
-ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt"})
+ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt", "forge", "foreign"})
+# Those of them that add messages, also to an answer without any.
+ADDING_ACTIONS = frozenset({"forge", "foreign"})
 MESSAGE_METHODS = ("retrieve",)
 
 _MAX_OFFSET_MS = 100 * 365 * 24 * 3600 * 1000

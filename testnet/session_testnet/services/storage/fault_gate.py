@@ -15,7 +15,9 @@ class FaultGate(Protocol):
         ``params`` are as the client sent them, not checked in any way.
         """
 
-    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
+    async def after(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
         """Return the answer to send: ``result``, or another one made from it, but never changed in place."""
 
     async def connection(self, node_name: str, path: str) -> bool:
@@ -34,7 +36,13 @@ class NoFaults:
         """Carry out every method."""
         return None
 
-    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:  # noqa: ARG002
+    async def after(
+        self,
+        node_name: str,  # noqa: ARG002
+        method: str,  # noqa: ARG002
+        params: Mapping[str, Any],  # noqa: ARG002
+        result: RpcResult,
+    ) -> RpcResult:
         """Send every answer as it is."""
         return result
 
