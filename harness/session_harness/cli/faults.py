@@ -38,8 +38,9 @@ def faults() -> None:
 def add(action: str, state: Path | None, name: str, *, as_json: bool, **given: Any) -> None:
     """Add a fault: ACTION is what goes wrong.
 
-    One of status, delay, drop, hang, duplicate, reorder, corrupt, forge, foreign, truncate, clock_skew and
-    wrong_swarm; or, beginning with {, a whole rule in JSON, which can also name paths and a probability.
+    One of status, delay, drop, hang, duplicate, reorder, corrupt, forge, foreign, truncate, wrong_swarm,
+    clock_skew, crash_after_store, expired_certificate and stale_registry; or, beginning with {, a whole rule
+    in JSON, which can also name paths and a probability.
     """
     from session_harness.running import running_network
 

@@ -20,6 +20,7 @@ HANG_LIMIT_S = 300.0
 
 SwarmAnswer = Callable[[str, str], Mapping[str, Any]]
 SetSkew = Callable[[str, int], None]
+Kill = Callable[[str], None]
 Sleep = Callable[[float], Awaitable[object]]
 
 # The texts that nodes send with a status, where they do not depend on the method (storage-rpc §2.1, §8).
@@ -53,8 +54,8 @@ class RuleGate:
     """Stand between a storage node and its clients and let the rules of a book strike.
 
     ``swarm_answer(node_name, account)`` gives the body of a 421, the account's real swarm;
-    ``set_skew(node_name, offset_ms)`` sets a node's clock. Every strike is traced as an event of kind
-    ``fault``.
+    ``set_skew(node_name, offset_ms)`` sets a node's clock; ``kill(node_name)`` begins to kill a node, and
+    without it no node crashes. Every strike is traced as an event of kind ``fault``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RuleGate:
         swarm_answer: SwarmAnswer,
         set_skew: SetSkew | None = None,
         *,
+        kill: Kill | None = None,
         sleep: Sleep = asyncio.sleep,
         hang_limit_s: float = HANG_LIMIT_S,
     ) -> None:
@@ -71,6 +73,7 @@ class RuleGate:
         self._trace = trace
         self._swarm_answer = swarm_answer
         self._set_skew = set_skew
+        self._kill = kill
         self._sleep = sleep
         self._hang_limit_s = hang_limit_s
         # The rule that has set a node's clock, by node name.
@@ -128,7 +131,9 @@ class RuleGate:
     async def after(
         self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
     ) -> RpcResult:
-        """Let rules change an answer; the given result is left as it is."""
+        """Let rules change an answer, or kill the node first; the given result is left as it is."""
+        if method == "store" and result.is_success:
+            await self._crash(node_name)
         changed = await self._change_messages(node_name, method, params, result)
 
         def possible(_rule: FaultRule) -> bool:
@@ -138,6 +143,24 @@ class RuleGate:
             self._record(strike, node_name, method=method)
             changed = truncated(changed, strike.chance(), bt=isinstance(params, BtParams))
         return changed
+
+    def shows_expired_certificate(self, node_name: str) -> bool:
+        """Tell whether a node's certificate has expired, for a handshake that begins now."""
+        rules = self._book.fitting(("expired_certificate",), node_name)
+        for rule in rules[:1]:
+            self._trace.record("fault", node_name, rule=rule.id, action=rule.action)
+        return bool(rules)
+
+    async def _crash(self, node_name: str) -> None:
+        """Let a node die between storing and answering, if a rule says so: the answer is held back."""
+        kill = self._kill
+        if kill is None:
+            return
+        async for strike in self._strikes(("crash_after_store",), node_name):
+            self._record(strike, node_name, method="store")
+            kill(node_name)
+            await self._wait(self._hang_limit_s)
+            return
 
     async def _change_messages(
         self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult

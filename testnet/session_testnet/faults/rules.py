@@ -25,6 +25,9 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "truncate": "break an answer off",
         "wrong_swarm": "answer 421 with the right swarm, as a node that has just left it",
         "clock_skew": "set the node's clock ahead or back",
+        "crash_after_store": "die when a message is stored and not yet answered for",
+        "expired_certificate": "show a certificate that has expired",
+        "stale_registry": "answer clients as the registry did some blocks ago",
     }
 )
 # Statuses that a storage node answers (storage-rpc §8, onion-requests §5).
@@ -35,6 +38,9 @@ ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt", "forge", "foreign
 # Those of them that add messages, also to an answer without any.
 ADDING_ACTIONS = frozenset({"forge", "foreign"})
 MESSAGE_METHODS = ("retrieve",)
+# The one service besides the nodes that a rule can name, for the action "stale_registry".
+REGISTRY = "registry"
+MAX_BLOCKS = 1000
 
 _MAX_OFFSET_MS = 100 * 365 * 24 * 3600 * 1000
 
@@ -44,7 +50,12 @@ _KEYS_OF_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "status": frozenset({"status"}),
         "delay_ms": frozenset({"delay"}),
         "offset_ms": frozenset({"clock_skew"}),
-        "methods": frozenset(ACTIONS) - {"drop", "clock_skew"},
+        "blocks": frozenset({"stale_registry"}),
+        "methods": frozenset(ACTIONS)
+        - {"drop", "clock_skew", "crash_after_store", "expired_certificate", "stale_registry"},
+        # A handshake is no request: it is not counted, and always the same.
+        "times": frozenset(ACTIONS) - {"expired_certificate"},
+        "probability": frozenset(ACTIONS) - {"expired_certificate"},
         "paths": frozenset({"delay", "drop", "hang"}),
     }
 )
@@ -60,7 +71,7 @@ class FaultRule:
     ``node`` is a name or "*". ``methods`` limits it to RPC methods and ``paths`` to HTTP paths, empty means
     all; ``times`` limits how often it strikes, None means always; ``probability`` is the chance that it
     strikes a request that it fits. ``delay_ms`` belongs to "delay", ``offset_ms`` to "clock_skew", ``status``
-    to "status". All chance comes from ``seed``.
+    to "status", ``blocks`` (how far behind) to "stale_registry". All chance comes from ``seed``.
     """
 
     action: str
@@ -72,6 +83,7 @@ class FaultRule:
     times: int | None = None
     delay_ms: int = 0
     offset_ms: int = 0
+    blocks: int = 1
     probability: float = 1.0
     seed: int = 0
 
@@ -86,6 +98,11 @@ class FaultRule:
         needed = _NEEDED_KEYS.get(rule.action)
         if needed is not None and needed not in values:
             raise FaultError(f"the action {rule.action!r} needs {needed!r}", _EXAMPLES[rule.action])
+        if rule.action == "stale_registry" and rule.node not in (EVERY_NODE, REGISTRY):
+            raise FaultError(
+                f"the action 'stale_registry' does not concern the node {rule.node!r}",
+                f'leave the node out, or say "{REGISTRY}"',
+            )
         if rule.methods and rule.paths:
             raise FaultError(
                 "a fault rule takes either 'methods' or 'paths'", "a path is met before a method is known"
@@ -249,6 +266,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "times": keys.times,
         "delay_ms": keys.milliseconds,
         "offset_ms": keys.number(-_MAX_OFFSET_MS, _MAX_OFFSET_MS, "milliseconds"),
+        "blocks": keys.number(1, MAX_BLOCKS, "blocks"),
         "probability": keys.probability,
         "seed": keys.seed,
     }
