@@ -13,6 +13,7 @@ import pytest
 from session_testnet.endpoints import bind_socket
 from session_testnet.faults.keys import FaultError
 from session_testnet.faults.tcp_faults import StrikeCounts, TcpFault, TcpStrike
+from session_testnet.faults.tcp_lane import QUEUE_LIMIT_BYTES
 from session_testnet.faults.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -148,6 +149,28 @@ class TestWithoutFaults:
             assert proxy.open_connections == 0
 
         run(work())
+
+    def test_a_client_is_held_back_until_the_service_is_reached(
+        self, on_proxy: OnProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def work(rig: Rig) -> None:
+            may_reach, reach = asyncio.Event(), rig.proxy._reach_service
+
+            async def reach_late() -> socket.socket | None:
+                await may_reach.wait()
+                return await reach()
+
+            monkeypatch.setattr(rig.proxy, "_reach_service", reach_late)
+            payload = os.urandom(5_000_000)
+            asking = asyncio.ensure_future(rig.ask(await rig.connect(), payload))
+            await _until(lambda: rig.proxy.open_connections == 1)
+            for _ in range(300):
+                await asyncio.sleep(0)
+            assert rig.proxy._connections[1]._up._queued <= QUEUE_LIMIT_BYTES
+            may_reach.set()
+            assert await asking == payload
+
+        on_proxy(work)
 
     def test_closing_ends_connections_and_leaves_no_socket(
         self, run: "Run", echo_service: "EchoService"

@@ -53,6 +53,10 @@ class Side(asyncio.Protocol):
             lane.target.write(data)
         else:
             lane.feed(data)
+            if lane.target is None and self.transport is not None:
+                # uvloop begins to read in spite of the first pause, and takes a second one for done.
+                self.transport.resume_reading()
+                self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Hand the end of the stream to the lane; the other direction goes on."""
