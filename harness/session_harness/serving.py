@@ -44,6 +44,7 @@ class ServeOptions:
     advertise_ip: str | None = None
     fixed_ports: bool = False
     test_mode: bool = False
+    tcp_faults: bool = False
     node_version: str | None = None
     state: Path | None = None
 
@@ -228,6 +229,7 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         advertise_ip=options.advertise_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
         test_mode=options.test_mode,
+        tcp_faults=options.tcp_faults,
     )
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
@@ -58,11 +59,9 @@ def self_signed_context(directory: Path | None = None) -> ssl.SSLContext:
     With a directory the certificate is kept there as ``cert.pem`` and ``key.pem`` (readable by the owner
     only) and used again at the next start. Without one it leaves nothing behind.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _server_context()
     if directory is None:
-        certificate, key = self_signed_pem()
-        _load_privately(context, certificate + key)
+        _load_privately(context, b"".join(self_signed_pem()))
         return context
     certificate_file, key_file = directory / CERTIFICATE_FILE, directory / KEY_FILE
     if not (certificate_file.is_file() and key_file.is_file()):
@@ -71,6 +70,36 @@ def self_signed_context(directory: Path | None = None) -> ssl.SSLContext:
         _write_private(key_file, key)
         _write_private(certificate_file, certificate)
     context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def expired_context() -> ssl.SSLContext:
+    """Return the TLS context of a server whose certificate expired a day ago; it leaves nothing behind."""
+    context = _server_context()
+    begin = dt.datetime.now(dt.UTC) - VALIDITY - _CLOCK_TOLERANCE
+    _load_privately(context, b"".join(self_signed_pem(begin)))
+    return context
+
+
+def show_instead(context: ssl.SSLContext, other: ssl.SSLContext, when: Callable[[], bool]) -> None:
+    """Let a server's context show the certificate of another in each handshake for which ``when`` says so.
+
+    It is asked once a handshake, also by clients that name no server. A session that a client resumes shows
+    no certificate at all.
+    """
+
+    def choose(
+        connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        if when():
+            connection.context = other
+
+    context.sni_callback = choose
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

@@ -13,7 +13,14 @@ from session_testnet.clock import Clock
 from session_testnet.engines import provider_of
 from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.engine import Engine
-from session_testnet.faults import FaultBook, FaultRule
+from session_testnet.faults import FaultRoster, FaultRule
+from session_testnet.faults.keys import EVERY_NODE
+from session_testnet.faults.partition import PARTITION, Partition
+from session_testnet.faults.rules import REGISTRY
+from session_testnet.faults.schedule import parse_fault, read_schedule
+from session_testnet.faults.schedule_runner import ScheduleEvent, ScheduleRunner
+from session_testnet.faults.tcp_faults import TcpFault
+from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
 from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
@@ -26,6 +33,8 @@ from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
 STATE_SCHEMA = 1
+# The fault that :meth:`Network.partition` makes.
+_PARTITION = "partition"
 
 # What stands in front of a log line already, or says where the line belongs.
 _EVENT_HEAD = frozenset({"seq", "t_ms", "kind", "node"})
@@ -49,7 +58,8 @@ class Network:
         self.clock = Clock()
         self.logs = LogBook(options.log_dir, clock=self.clock)
         self.trace = Trace(self.clock, listener=self._log_event)
-        self.faults = FaultBook(topology.seed)
+        self.faults = FaultRoster(topology.seed)
+        self._schedules: set[asyncio.Task[None]] = set()
         self.control_token = secrets.token_urlsafe(24)
         self.engine = Engine(
             topology,
@@ -57,6 +67,7 @@ class Network:
             options=EngineOptions(
                 data_dir=options.data_dir,
                 advertise_ip=options.advertise_ip,
+                tcp_faults=options.tcp_faults,
                 registry_port=options.registry_port,
                 gateway_port=options.gateway_port,
                 community_control_token=self.control_token if options.test_mode else None,
@@ -94,7 +105,11 @@ class Network:
                 f"http://{endpoints.registry_http.inner}",
                 # Under somebody else's address (an emulator's view of this machine) nodes cannot be asked
                 # from here.
-                nodes=[node.advertised for node in endpoints.nodes.values() if node.advertised == node.inner],
+                nodes=[
+                    node.advertised
+                    for node in endpoints.nodes.values()
+                    if node.advertised.host == node.inner.host
+                ],
                 deadline_s=network.options.ready_deadline_s,
                 logs=network.logs,
                 seed=topology.seed,
@@ -295,7 +310,12 @@ class Network:
 
     async def partition(self, groups: Sequence[Sequence[str]]) -> None:
         """Let nodes of different groups reach each other no more; no groups at all heal the network."""
-        await self.engine.partition(groups)
+        if _PARTITION in self.faults.ids():
+            self.faults.clear(_PARTITION)
+        if groups:
+            await self.add_fault({"action": PARTITION, "id": _PARTITION, "groups": groups})
+        else:
+            await self.engine.faults_changed()
         self.trace.record("partition", None, groups=groups)
 
     async def purge(self) -> int:
@@ -318,21 +338,68 @@ class Network:
         """Return what a node holds of a mailbox, oldest first, as ``retrieve`` would list it."""
         return await self.engine.stored_messages(node, account_bytes(account_id), namespace)
 
-    async def add_fault(self, rule: Mapping[str, Any]) -> str:
-        """Add a fault rule; return its id when all nodes know it."""
-        parsed = FaultRule.parse(rule)
-        if parsed.node != "*" and parsed.node not in self.node_names():
-            raise NetworkError(
-                f"the fault names a node {parsed.node!r} that does not exist", 'name a node, or "*" for all'
-            )
-        rule_id = self.faults.add(parsed)
+    async def add_fault(self, fault: Mapping[str, Any]) -> str:
+        """Add a fault of any kind; return its id when everybody concerned knows it."""
+        parsed = parse_fault(fault)
+        if isinstance(parsed, Partition):
+            parsed.check_names(self.node_names())
+        else:
+            self._check_place(parsed)
+        fault_id = self.faults.add(parsed)
         await self.engine.faults_changed()
-        return rule_id
+        return fault_id
 
-    async def clear_faults(self, rule_id: str | None = None) -> None:
-        """Remove one fault rule, or all; raise FaultError for an unknown one."""
-        self.faults.clear(rule_id)
+    def _check_place(self, fault: FaultRule | TcpFault) -> None:
+        """Raise NetworkError for a fault at a place that does not exist, or where it cannot act."""
+        places = [*self.node_names(), REGISTRY]
+        if isinstance(fault, TcpFault):
+            if not self.options.tcp_faults:
+                raise NetworkError(
+                    f"the fault {fault.action!r} acts in proxies, which this network runs without",
+                    "start it with --tcp-faults",
+                )
+            places += ["community", "files", "push"]
+        if fault.node != EVERY_NODE and fault.node not in places:
+            raise NetworkError(
+                f"the fault names a node {fault.node!r} that does not exist", 'name a node, or "*" for all'
+            )
+
+    async def clear_faults(self, fault_id: str | None = None) -> None:
+        """Remove one fault, or all; raise FaultError for an unknown one."""
+        self.faults.clear(fault_id)
         await self.engine.faults_changed()
+
+    async def run_schedule(self, text: str) -> dict[str, Any]:
+        """Begin to carry out a schedule of faults, given as TOML; return how many steps it has.
+
+        Raise ScheduleError. It runs until nothing is left to do, or the network ends; the trace tells of it.
+        """
+        schedule = read_schedule(text)
+        schedule.check_names([*self.node_names(), REGISTRY, "community", "files", "push"])
+
+        def tell(event: ScheduleEvent) -> None:
+            self.trace.record("schedule", None, verb=event.verb, fault=event.fault_id)
+
+        runner = ScheduleRunner(
+            schedule, self.add_fault, self.clear_faults, seed=self.topology.seed, tell=tell
+        )
+        self.engine.requests.add(runner.request)
+        await self.engine.faults_changed()
+        task = asyncio.create_task(self._carry_out(runner), name="schedule of faults")
+        self._schedules.add(task)
+        task.add_done_callback(self._schedules.discard)
+        return {"steps": len(schedule.steps)}
+
+    async def _carry_out(self, runner: ScheduleRunner) -> None:
+        try:
+            await runner.run()
+            self.trace.record("schedule", None, verb="ended")
+        except HintedError as error:
+            self.trace.record("schedule", None, verb="failed", error=str(error))
+        finally:
+            self.engine.requests.remove(runner.request)
+            if not self._closed:
+                await self.engine.faults_changed()
 
     async def move_clock(self, ms: int) -> None:
         """Move the network's clock; return when all nodes have the new time."""
@@ -350,6 +417,9 @@ class Network:
         if self._closed:
             return
         self._closed = True
+        for schedule in tuple(self._schedules):
+            schedule.cancel()
+        await asyncio.gather(*self._schedules, return_exceptions=True)
         await self.engine.close()
         self.logs.close()
         # Transports of closed connections are released one turn of the loop later.

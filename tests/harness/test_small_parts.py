@@ -3,9 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_harness.diagnosis import Weight, examine, missing_dependencies
-from session_harness.durations import format_duration, parse_duration_ms
+from session_harness.durations import format_duration
 from session_harness.following import appended
 from session_harness.spelling import suggestion
+from session_testnet.durations import parse_duration_ms
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class Rig:
     def before(self, method: str = "retrieve", node: str = "node-01", **params: Any) -> RpcResult | None:
         return asyncio.run(self.gate.before(node, method, {"pubkey": ACCOUNT, **params}))
 
-    def after(self, method: str, result: RpcResult, node: str = "node-01") -> RpcResult:
-        return asyncio.run(self.gate.after(node, method, result))
+    def after(self, method: str, result: RpcResult, node: str = "node-01", **params: Any) -> RpcResult:
+        return asyncio.run(self.gate.after(node, method, {"pubkey": ACCOUNT, **params}, result))
 
     def connection(self, path: str, node: str = "node-01") -> bool:
         return asyncio.run(self.gate.connection(node, path))
@@ -230,7 +230,7 @@ class TestBefore:
         assert asyncio.run(gate.before("node-01", "store", {})) is None
         assert asyncio.run(gate.connection("node-01", "/onion_req/v2"))
         result = page()
-        assert asyncio.run(gate.after("node-01", "retrieve", result)) is result
+        assert asyncio.run(gate.after("node-01", "retrieve", {}, result)) is result
         assert rig.trace.events() == []
 
     @pytest.mark.parametrize("status", [status for status in STATUSES if status != 421])

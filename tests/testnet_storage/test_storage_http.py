@@ -204,7 +204,9 @@ class Striking(NoFaults):
         self.seen.append((node_name, method, params))
         return RpcResult(401, "struck") if method == "store" else None
 
-    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
+    async def after(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
         return RpcResult(result.status, {**result.body, "changed": True}) if method == "info" else result
 
 

@@ -38,8 +38,9 @@ def faults() -> None:
 def add(action: str, state: Path | None, name: str, *, as_json: bool, **given: Any) -> None:
     """Add a fault: ACTION is what goes wrong.
 
-    One of status, delay, drop, hang, duplicate, reorder, corrupt, clock_skew and wrong_swarm; or, beginning
-    with {, a whole rule in JSON, which can also name paths and a probability.
+    One of status, delay, drop, hang, duplicate, reorder, corrupt, forge, foreign, truncate, wrong_swarm,
+    clock_skew, crash_after_store, expired_certificate and stale_registry; or, beginning with {, a whole fault
+    in JSON: that can be a partition, a fault of connections, or have paths and a probability.
     """
     from session_harness.running import running_network
 
@@ -50,6 +51,27 @@ def add(action: str, state: Path | None, name: str, *, as_json: bool, **given: A
         write_json({"id": fault_id})
     else:
         write_line(fault_id)
+
+
+@faults.command("schedule")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@network_options
+@json_option
+def schedule(file: Path, state: Path | None, name: str, *, as_json: bool) -> None:
+    """Begin to carry out a schedule of faults from a TOML file; it goes on in the background."""
+    from session_harness.running import running_network
+    from session_testnet.faults.schedule import ScheduleError, load_schedule
+
+    try:
+        load_schedule(file)
+    except ScheduleError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+    with running_network(state, name) as network:
+        steps = network.faults.schedule(file.read_text("utf-8"))
+    if as_json:
+        write_json({"steps": steps})
+    else:
+        write_line(f"begun: {steps} steps; see: session-harness trace --kind schedule")
 
 
 @faults.command("list")
@@ -69,7 +91,8 @@ def list_faults(state: Path | None, name: str, *, as_json: bool) -> None:
     for rule in rules:
         rest = {key: value for key, value in rule.items() if key not in ("id", "node", "action") and value}
         details = "  ".join(f"{key}={_plain(value)}" for key, value in rest.items())
-        write_line(f"{rule['id']}  {rule['action']} on {rule['node']}  {details}".rstrip())
+        place = f" on {rule['node']}" if "node" in rule else ""
+        write_line(f"{rule['id']}  {rule['action']}{place}  {details}".rstrip())
 
 
 @faults.command("clear")
@@ -116,4 +139,6 @@ def _rule(action: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return (" | " if any(isinstance(item, list) for item in value) else ",").join(map(_plain, value))
+    return str(value)

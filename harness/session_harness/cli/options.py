@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from session_harness.durations import parse_duration_ms
+from session_testnet.durations import parse_duration_ms
 
 F = TypeVar("F", bound=Callable[..., Any])
 

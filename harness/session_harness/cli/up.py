@@ -47,6 +47,9 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
     "--test-mode", is_flag=True, help="Let tests set the community server up, with the control token."
 )
 @click.option(
+    "--tcp-faults", is_flag=True, help="Put a proxy in front of each service, for faults of connections."
+)
+@click.option(
     "--node-version",
     metavar="VERSION",
     help="Release that storage nodes imitate: 2.8.0 or 2.11.3.  [default: 2.11.3]",

@@ -8,12 +8,8 @@ from session_protocol.errors import ProtocolError
 from session_testnet.control.errors import ControlError
 from session_testnet.control.parameters import Command, Params, integer, text
 from session_testnet.control.room_commands import ROOM_COMMANDS
-from session_testnet.engines.base import EngineError
-from session_testnet.faults import FaultError
-from session_testnet.knobs import KnobError
+from session_testnet.hinted_error import HintedError
 from session_testnet.network import Network
-from session_testnet.network_options import NetworkError
-from session_testnet.services.community.administration import AdministrationError
 
 
 async def execute(network: Network, command: str, params: Params) -> Any:
@@ -24,7 +20,9 @@ async def execute(network: Network, command: str, params: Params) -> Any:
         raise ControlError(f"there is no command {command!r}", f"commands: {', '.join(COMMANDS)}") from None
     try:
         return await carry_out(network, params)
-    except (AdministrationError, EngineError, FaultError, KnobError, NetworkError) as error:
+    except ControlError:
+        raise
+    except HintedError as error:
         raise ControlError(error.message, error.hint) from error
     except ProtocolError as error:
         raise ControlError(f"{command}: {error}") from error
@@ -144,6 +142,10 @@ async def _faults_add(network: Network, params: Params) -> Any:
     return {"id": await network.add_fault(rule)}
 
 
+async def _faults_schedule(network: Network, params: Params) -> Any:
+    return await network.run_schedule(text(params, "toml"))
+
+
 async def _faults_list(network: Network, _params: Params) -> Any:
     return network.faults.list()
 
@@ -233,6 +235,7 @@ COMMANDS: Mapping[str, Command] = {
     "clock.skew": _clock_skew,
     "faults.add": _faults_add,
     "faults.list": _faults_list,
+    "faults.schedule": _faults_schedule,
     "faults.clear": _faults_clear,
     "trace": _trace,
     "trace.paths": _trace_paths,

@@ -224,6 +224,11 @@ class FaultsHandle:
         """Add a fault rule; return its id."""
         return str(self._network.command("faults.add", rule=dict(rule))["id"])
 
+    def schedule(self, toml: str) -> int:
+        """Begin to carry out a schedule of faults, given as TOML; return how many steps it has."""
+        steps: int = self._network.command("faults.schedule", toml=toml)["steps"]
+        return steps
+
     def list(self) -> "list[dict[str, Any]]":
         """Return all rules with what is left of them."""
         rules: list[dict[str, Any]] = self._network.command("faults.list")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from session_testnet.clock import Clock
 from session_testnet.endpoints import Endpoint, NodeEndpoints
-from session_testnet.faults import FaultBook
+from session_testnet.faults import FaultBook, RequestCounters
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
@@ -62,12 +62,14 @@ class EngineOptions:
     """Where an engine puts its parts and how others reach them.
 
     ``data_dir`` None keeps everything in memory. ``advertise_ip`` None means loopback addresses, one for each
-    node where the system binds them. A port of 0 lets the system choose. With a ``community_control_token``
-    the community server runs in test mode.
+    node where the system binds them. ``tcp_faults`` puts a proxy in front of each service, where faults of
+    connections act. A port of 0 lets the system choose. With a ``community_control_token`` the community
+    server runs in test mode.
     """
 
     data_dir: Path | None = None
     advertise_ip: str | None = None
+    tcp_faults: bool = False
     registry_port: int = 0
     gateway_port: int = 0
     community_control_token: str | None = None
@@ -117,7 +119,10 @@ class ServiceEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the nodes of one network have in common; ``registry()`` works once nodes are launched."""
+    """What the nodes of one network have in common.
+
+    ``registry()`` works once nodes are launched. ``kill(name)`` begins to kill a node, and returns at once.
+    """
 
     topology: Topology
     options: EngineOptions
@@ -128,6 +133,8 @@ class Surroundings:
     exits: ExitMap
     oxend: Oxend
     registry: Callable[[], RegistryState]
+    requests: RequestCounters
+    kill: Callable[[str], None]
 
 
 class Node(Protocol):
@@ -192,8 +199,11 @@ class Node(Protocol):
     async def set_knobs(self, knobs: NodeKnobs) -> None:
         """Turn the node's knobs, all but its clock and ``wrong_swarm``."""
 
-    async def cut_off(self, keys: Collection[str]) -> None:
-        """Let the node and those with these keys reach each other no more, and all others again."""
+    async def cut_off(self, keys: Collection[str], *, clients: bool) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again.
+
+        ``clients`` True cuts off all clients too.
+        """
 
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""

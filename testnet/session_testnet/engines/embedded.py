@@ -35,7 +35,12 @@ class EmbeddedProvider:
         self._omq.prepare(nodes)
         self._surroundings = surroundings
         self._gate = RuleGate(
-            surroundings.faults, surroundings.trace, self._swarm_answer, self._set_skew_by_rule
+            surroundings.faults,
+            surroundings.trace,
+            self._swarm_answer,
+            self._set_skew_by_rule,
+            kill=surroundings.kill,
+            watch=surroundings.requests,
         )
         self._parts = NodeParts(
             clock=surroundings.clock,

@@ -18,8 +18,10 @@ from session_testnet.engines.base import (
 )
 from session_testnet.engines.membership import free_name, new_node, registration, settle
 from session_testnet.engines.monitors import NodeMonitors
+from session_testnet.engines.proxies import Proxies
 from session_testnet.engines.servers import Servers
-from session_testnet.faults import FaultBook, FaultRule
+from session_testnet.faults import FaultRoster, FaultRule, RequestCounters
+from session_testnet.faults.partition import CLIENTS
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.services.community import CommunityServer
@@ -51,9 +53,18 @@ class Engine:
         clock: Clock,
         trace: Trace,
         logs: LogBook,
-        faults: FaultBook,
+        faults: FaultRoster,
     ) -> None:
         """Take what the network shares: its clock, its trace, its logs and its faults."""
+        self.requests = RequestCounters()
+        self._proxies = (
+            Proxies(topology.seed, faults.tcp_counts, trace, options.advertise_ip)
+            if options.tcp_faults
+            else None
+        )
+        self._killing: set[asyncio.Task[None]] = set()
+        # Whom each node is cut off from: other nodes by their keys, and perhaps all clients.
+        self._cuts: dict[str, tuple[frozenset[str], bool]] = {}
         self._topology = topology
         self._provider = provider
         self._options = options
@@ -61,7 +72,7 @@ class Engine:
         self._trace = trace
         self._logs = logs
         self._faults = faults
-        self._servers = Servers(topology, options, clock, trace)
+        self._servers = Servers(topology, options, clock, trace, self._proxies)
         self._nodes: dict[str, Node] = {}
         self._registry: RegistryState | None = None
         self._ledger: Ledger | None = None
@@ -129,10 +140,12 @@ class Engine:
                 clock=self._clock,
                 trace=self._trace,
                 logs=self._logs,
-                faults=self._faults,
+                faults=self._faults.book,
                 exits=self._servers.exits,
                 oxend=self,
                 registry=lambda: self.registry,
+                requests=self.requests,
+                kill=self._kill_soon,
             )
         )
         for node in await self._provider.bind(topology.nodes):
@@ -148,7 +161,7 @@ class Engine:
             # Every block is written down before a node hears of it: messages move when it does.
             ledger.write(self._registry)
             self._registry.subscribe(lambda _: ledger.write(self.registry))
-        self._rpc = await self._servers.serve_registry(self._registry)
+        self._rpc = await self._servers.serve_registry(self._registry, self._faults.book)
         snapshot = self._registry.snapshot()
         await self._all(node.launch(snapshot) for node in self._nodes.values())
         await self._servers.serve_push(NodeMonitors(self._registry, self._nodes.get))
@@ -236,13 +249,13 @@ class Engine:
                 "add",
                 name,
                 lambda _: self.registry.add_node(
-                    registration(self._topology, spec, node.endpoints, node.omq_endpoints)
+                    registration(self._topology, spec, self.endpoints.nodes[name], node.omq_endpoints)
                 ),
             )
         except BaseException:
             await self._discard(node)
             raise
-        self._servers.admit(node.endpoints)
+        self._servers.admit(self.endpoints.nodes[name])
         await self._spread()
         await node.catch_up()
         await self.settle()
@@ -260,7 +273,7 @@ class Engine:
         self._change_registry("remove", name, self.registry.remove_node)
         await self._spread()
         await self.settle()
-        self._servers.expel(node.endpoints)
+        self._servers.expel(self.endpoints.nodes[name])
         await self._discard(node)
         self._logs.write(name, "info", "left")
 
@@ -336,28 +349,32 @@ class Engine:
             await self.skew_clock(name, knobs.clock_offset_ms)
         await node.set_knobs(knobs)
 
-    async def partition(self, groups: Sequence[Collection[str]]) -> None:
-        """Let nodes of different groups reach each other no more; who is in no group reaches everybody.
+    async def faults_changed(self) -> None:
+        """Let the faults of the network's roster act, and no others."""
+        if self._proxies is not None:
+            self._proxies.set_faults(self._faults.tcp_faults)
+        await self._provider.faults_changed()
+        await self._cut_apart()
 
-        No groups at all heal the network. Clients reach all nodes either way.
-        """
-        group_of: dict[str, int] = {}
-        for number, group in enumerate(groups):
-            for name in group:
-                self._node("cut off", name)
-                if group_of.setdefault(name, number) != number:
-                    raise EngineError("cut off", name, "it is named in two groups")
+    async def _cut_apart(self) -> None:
+        """Let nodes and clients reach each other as the partitions allow."""
+        partitions = self._faults.partitions
 
-        def apart(one: str, other: str) -> bool:
-            return one in group_of and other in group_of and group_of[one] != group_of[other]
+        def allowed(one: str, other: str) -> bool:
+            return all(partition.allows(one, other) for partition in partitions)
 
         for name, node in self._nodes.items():
-            others = [each.ed25519_hex for other, each in self._nodes.items() if apart(name, other)]
-            await node.cut_off(others)
+            others = {each.ed25519_hex for other, each in self._nodes.items() if not allowed(name, other)}
+            cut = (frozenset(others), not allowed(name, CLIENTS))
+            if cut != self._cuts.get(name, (frozenset(), False)):
+                self._cuts[name] = cut
+                await node.cut_off(cut[0], clients=cut[1])
 
-    async def faults_changed(self) -> None:
-        """Tell the nodes that the rules for faults have changed."""
-        await self._provider.faults_changed()
+    def _kill_soon(self, name: str) -> None:
+        """Begin to kill a node, for a fault that strikes while it acts."""
+        task = asyncio.create_task(self.kill_node(name), name=f"kill {name}")
+        self._killing.add(task)
+        task.add_done_callback(self._killing.discard)
 
     async def forget_messages(self, name: str, hashes: Collection[str] | None = None) -> int:
         """Lose messages on one node, all or those with these hashes; return how many that were."""
@@ -381,6 +398,9 @@ class Engine:
     async def close(self) -> None:
         """End everything and leave nothing behind; safe to call twice."""
         await self._servers.close_gateway()
+        if self._proxies is not None:
+            await self._proxies.close()
+        await asyncio.gather(*self._killing, return_exceptions=True)
         self._provider.release()
         await self._all(self._provider.discard(node) for node in tuple(self._nodes.values()))
         self._nodes.clear()
@@ -392,7 +412,9 @@ class Engine:
     def _take(self, node: Node) -> None:
         name = node.spec.name
         self._nodes[name] = node
-        self.endpoints.nodes[name] = node.endpoints
+        self.endpoints.nodes[name] = (
+            node.endpoints if self._proxies is None else self._proxies.front(name, node.endpoints)
+        )
         if node.omq_endpoints is not None:
             self.endpoints.nodes_omq[name] = node.omq_endpoints
 
@@ -400,6 +422,8 @@ class Engine:
         """End a node and forget it."""
         name = node.spec.name
         await self._provider.discard(node)
+        if self._proxies is not None:
+            await self._proxies.remove(name)
         self._nodes.pop(name, None)
         self.endpoints.nodes.pop(name, None)
         self.endpoints.nodes_omq.pop(name, None)

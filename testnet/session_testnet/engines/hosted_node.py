@@ -1,7 +1,9 @@
 """One storage node inside this process, with its listeners; frozen, it accepts connections and waits."""
 
 import asyncio
+import functools
 import socket
+import ssl
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from session_protocol.service_nodes import NodeIdentity
-from session_testnet.certificates import self_signed_context
+from session_testnet.certificates import expired_context, self_signed_context, show_instead
 from session_testnet.clock import Clock, SkewedClock
 from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of
 from session_testnet.engines.base import EngineError, Hear, NodeStatus
@@ -89,6 +91,7 @@ class HostedNode:
         self._answering = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._life = _Life()
+        self._cut_from_clients = _Cut()
         self._service: StorageNode | None = None
         self._parts: NodeParts | None = None
         self._clock = SkewedClock(Clock())
@@ -115,6 +118,7 @@ class HostedNode:
         except DatabaseRefused as error:
             raise EngineError("start", self.spec.name, str(error)) from error
         self._tls = self_signed_context(directory)
+        show_instead(self._tls, _expired(), lambda: parts.gate.shows_expired_certificate(self.spec.name))
 
     @property
     def service(self) -> StorageNode:
@@ -217,8 +221,12 @@ class HostedNode:
         """Turn the node's knobs, all but its clock and ``wrong_swarm``."""
         self.service.set_knobs(replace(knobs, clock_offset_ms=0, wrong_swarm=False))
 
-    async def cut_off(self, keys: Collection[str]) -> None:
-        """Let the node and those with these keys reach each other no more, and all others again."""
+    async def cut_off(self, keys: Collection[str], *, clients: bool) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again.
+
+        ``clients`` True cuts off all clients too.
+        """
+        self._cut_from_clients.set_to(clients)
         self._equipped.peers.cut_off(self.ed25519_hex, keys)
 
     async def settled(self, reachable: Collection[str]) -> None:
@@ -254,14 +262,14 @@ class HostedNode:
         parts = self._equipped
         application = self.service.application()
         life = self._life = _Life()
-        application.middlewares.insert(0, _held_back_by(self._answering, life))
+        application.middlewares.insert(0, _held_back_by(self._answering, life, self._cut_from_clients))
         try:
             self._runner = await serve(application, listener, self._tls)
         except BaseException:
             if omq is not None:
                 omq.close()
             raise
-        parts.omq.start_node(self.service, self._answering, omq)
+        parts.omq.start_node(self.service, self._admit, omq)
         self._answering.set()
 
         async def deliver(command: str, payload: object, sender: str) -> PeerReply:
@@ -269,6 +277,11 @@ class HostedNode:
             return await self.service.handle_peer(command, payload, sender)
 
         parts.peers.register(self.ed25519_hex, deliver)
+
+    async def _admit(self) -> None:
+        """Let messages of OMQ clients wait while the node does not answer, or is cut off from them."""
+        await self._answering.wait()
+        await self._cut_from_clients.mended()
 
     async def _end(self, *, at_once: bool) -> None:
         if self._runner is None:
@@ -303,8 +316,36 @@ class _Life:
     is_over: bool = False
 
 
-def _held_back_by(answering: asyncio.Event, life: _Life) -> Middleware:
-    """Make a middleware that holds every request back while a node is paused, and drops it after its end.
+class _Cut:
+    """Whether clients are cut off from a node, and the wait for the end of that."""
+
+    def __init__(self) -> None:
+        self._mended = asyncio.Event()
+        self._mended.set()
+
+    def __bool__(self) -> bool:
+        return not self._mended.is_set()
+
+    def set_to(self, cut: bool) -> None:
+        """Cut clients off, or let them reach the node again."""
+        if cut:
+            self._mended.clear()
+        else:
+            self._mended.set()
+
+    async def mended(self) -> None:
+        """Wait until clients reach the node."""
+        await self._mended.wait()
+
+
+@functools.cache
+def _expired() -> ssl.SSLContext:
+    """Return the expired certificate that all nodes of this process show when a fault says so."""
+    return expired_context()
+
+
+def _held_back_by(answering: asyncio.Event, life: _Life, cut: _Cut) -> Middleware:
+    """Make a middleware that holds requests back while a node is paused, and drops them when it is cut off.
 
     A connection that was accepted before the end, but was still in its TLS handshake, comes to life after it.
     """
@@ -313,10 +354,10 @@ def _held_back_by(answering: asyncio.Event, life: _Life) -> Middleware:
     async def hold_back(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not answering.is_set():
             await answering.wait()
-        if life.is_over:
+        if life.is_over or cut:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("the node has ended")
+            raise ConnectionResetError("the node cannot be reached")
         return await handler(request)
 
     return hold_back

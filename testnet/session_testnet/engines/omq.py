@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Awaitable, Callable
 
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.endpoints import bind_socket
@@ -40,14 +41,14 @@ class OmqSide:
             self._start("registry", registry, listener, identity.x25519_sk)
 
     def start_node(
-        self, service: StorageNode, answering: asyncio.Event, listener: socket.socket | None
+        self, service: StorageNode, admit: Callable[[], Awaitable[object]], listener: socket.socket | None
     ) -> None:
-        """Serve a node's commands at a listening socket; while it does not answer, clients wait."""
+        """Serve a node's commands at a listening socket; what clients send waits for ``admit()``."""
         if self._runtime is not None and listener is not None:
             node = OmqListener(
                 service.name,
                 service.omq_commands(),
-                admit=answering.wait,
+                admit=admit,
                 on_gone=service.end_subscriptions,
             )
             self._start(service.name, node, listener, service.x25519_sk)

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ from session_testnet.engines.base import EngineOptions, ServiceEndpoints
 from session_testnet.engines.exits import exits_of
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
+from session_testnet.engines.proxies import Proxies
+from session_testnet.faults.rules import FaultSource
+from session_testnet.faults.stale_registry import StaleRegistry
 from session_testnet.services.community import CommunityServer, Role
 from session_testnet.services.files import FileServer
 from session_testnet.services.gateway import Gateway
@@ -25,6 +29,15 @@ from session_testnet.services.storage import ExitMap
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
+# What faults of connections call the servers that clients connect to.
+PROXIED: Final = {
+    "registry_http": "registry",
+    "registry_https": "registry",
+    "community": "community",
+    "files": "files",
+    "push": "push",
+}
+
 
 class Servers:
     """Run a network's servers inside the calling event loop.
@@ -33,8 +46,16 @@ class Servers:
     registry lists these, and last the gateway opens.
     """
 
-    def __init__(self, topology: Topology, options: EngineOptions, clock: Clock, trace: Trace) -> None:
-        """Take what the network shares."""
+    def __init__(
+        self,
+        topology: Topology,
+        options: EngineOptions,
+        clock: Clock,
+        trace: Trace,
+        proxies: Proxies | None = None,
+    ) -> None:
+        """Take what the network shares; ``proxies`` go in front of the servers, if there are any."""
+        self._proxies = proxies
         self._topology = topology
         self._options = options
         self._clock = clock
@@ -72,7 +93,11 @@ class Servers:
             self._unserved["registry_omq"] = registry_omq
 
         def reached_at(name: str) -> NodeEndpoints:
-            return endpoints_of(self._unserved[name], options.advertise_ip)
+            server = endpoints_of(self._unserved[name], options.advertise_ip)
+            service = PROXIED.get(name)
+            return (
+                server if self._proxies is None or service is None else self._proxies.front(service, server)
+            )
 
         self.endpoints = ServiceEndpoints(
             registry_http=reached_at("registry_http"),
@@ -131,9 +156,11 @@ class Servers:
         await self.push.refresh()
         await self._serve("push", self.push.application())
 
-    async def serve_registry(self, state: RegistryState) -> RegistryRpc:
-        """Open the registry; return what it answers with, also without a socket."""
-        registry = RegistryApplication(state, clock=self._clock, trace=self._trace)
+    async def serve_registry(self, state: RegistryState, faults: FaultSource) -> RegistryRpc:
+        """Open the registry; return what it answers with, also without a socket, where no fault acts."""
+        view = StaleRegistry(state, faults, self._trace)
+        self._closers.append(view.close)
+        registry = RegistryApplication(state, clock=self._clock, trace=self._trace, view=view)
         await self._serve("registry_http", registry.application())
         await self._serve(
             "registry_https", registry.application(), self_signed_context(self._options.directory("registry"))

@@ -9,7 +9,10 @@ import pybase64
 
 from session_protocol.accounts import account_bytes
 from session_protocol.errors import InvalidId
-from session_testnet.faults.rules import FaultRule, FaultSource, Strike
+from session_testnet.faults.lies import can_be_truncated, foreign, forged, time_of, truncated
+from session_testnet.faults.request_watch import RequestWatch
+from session_testnet.faults.rules import ADDING_ACTIONS, FaultRule, FaultSource, Strike
+from session_testnet.services.storage.fields import BtParams
 from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.trace import Trace
 
@@ -18,6 +21,7 @@ HANG_LIMIT_S = 300.0
 
 SwarmAnswer = Callable[[str, str], Mapping[str, Any]]
 SetSkew = Callable[[str, int], None]
+Kill = Callable[[str], None]
 Sleep = Callable[[float], Awaitable[object]]
 
 # The texts that nodes send with a status, where they do not depend on the method (storage-rpc §2.1, §8).
@@ -51,8 +55,8 @@ class RuleGate:
     """Stand between a storage node and its clients and let the rules of a book strike.
 
     ``swarm_answer(node_name, account)`` gives the body of a 421, the account's real swarm;
-    ``set_skew(node_name, offset_ms)`` sets a node's clock. Every strike is traced as an event of kind
-    ``fault``.
+    ``set_skew(node_name, offset_ms)`` sets a node's clock; ``kill(node_name)`` begins to kill a node, and
+    without it no node crashes. Every strike is traced as an event of kind ``fault``.
     """
 
     def __init__(
@@ -62,13 +66,17 @@ class RuleGate:
         swarm_answer: SwarmAnswer,
         set_skew: SetSkew | None = None,
         *,
+        kill: Kill | None = None,
         sleep: Sleep = asyncio.sleep,
+        watch: RequestWatch | None = None,
         hang_limit_s: float = HANG_LIMIT_S,
     ) -> None:
         self._book = book
         self._trace = trace
         self._swarm_answer = swarm_answer
         self._set_skew = set_skew
+        self._kill = kill
+        self._watch = watch
         self._sleep = sleep
         self._hang_limit_s = hang_limit_s
         # The rule that has set a node's clock, by node name.
@@ -95,6 +103,8 @@ class RuleGate:
 
     async def before(self, node_name: str, method: str, params: Mapping[str, Any]) -> RpcResult | None:
         """Let rules strike before a node acts; a result is answered in place of acting. Raise NoAnswer."""
+        if self._watch is not None and self._watch.is_active:
+            await self._watch.request(node_name, method)
         await self._skew(node_name)
         account = _account(params)
 
@@ -128,15 +138,58 @@ class RuleGate:
                     return self._refusal(node_name, method, account, 421)
         return None
 
-    async def after(self, node_name: str, method: str, result: RpcResult) -> RpcResult:
-        """Let rules change the messages of an answer; the given result is left as it is."""
+    async def after(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
+        """Let rules change an answer, or kill the node first; the given result is left as it is."""
+        if method == "store" and result.is_success:
+            await self._crash(node_name)
+        changed = await self._change_messages(node_name, method, params, result)
+
+        def possible(_rule: FaultRule) -> bool:
+            return can_be_truncated(changed)
+
+        async for strike in self._strikes(("truncate",), node_name, method=method, possible=possible):
+            self._record(strike, node_name, method=method)
+            changed = truncated(changed, strike.chance(), bt=isinstance(params, BtParams))
+        return changed
+
+    def shows_expired_certificate(self, node_name: str) -> bool:
+        """Tell whether a node's certificate has expired, for a handshake that begins now."""
+        rules = self._book.fitting(("expired_certificate",), node_name)
+        for rule in rules[:1]:
+            self._trace.record("fault", node_name, rule=rule.id, action=rule.action)
+        return bool(rules)
+
+    async def _crash(self, node_name: str) -> None:
+        """Let a node die between storing and answering, if a rule says so: the answer is held back."""
+        kill = self._kill
+        if kill is None:
+            return
+        async for strike in self._strikes(("crash_after_store",), node_name):
+            self._record(strike, node_name, method="store")
+            kill(node_name)
+            await self._wait(self._hang_limit_s)
+            return
+
+    async def _change_messages(
+        self, node_name: str, method: str, params: Mapping[str, Any], result: RpcResult
+    ) -> RpcResult:
         messages = result.body.get("messages") if isinstance(result.body, Mapping) else None
-        if result.status != 200 or not isinstance(messages, list) or not messages:
+        if result.status != 200 or not isinstance(messages, list):
             return result
-        changed: list[Any] = messages
-        async for strike in self._strikes(("duplicate", "reorder", "corrupt"), node_name, method=method):
+        account, changed = _account(params), messages
+        given = params.get("namespace")
+        namespace = given if isinstance(given, int) else 0
+
+        def possible(rule: FaultRule) -> bool:
+            """Add messages where the mailbox is known, and change those that there are."""
+            return account is not None if rule.action in ADDING_ACTIONS else bool(messages)
+
+        actions = ("duplicate", "reorder", "corrupt", "forge", "foreign")
+        async for strike in self._strikes(actions, node_name, method=method, possible=possible):
             self._record(strike, node_name, method=method, messages=len(changed))
-            rng = strike.chance()
+            rng, now_ms = strike.chance(), time_of(result.body)
             match strike.rule.action:
                 case "duplicate":
                     changed = [message for message in changed for _ in range(2)]
@@ -144,6 +197,11 @@ class RuleGate:
                     changed = _reordered(changed, rng)
                 case "corrupt":
                     changed = [_corrupted(message, rng) for message in changed]
+                case "forge" if account is not None:
+                    owner = account_bytes(account)
+                    changed = forged(changed, rng, owner, namespace=namespace, now_ms=now_ms)
+                case "foreign":
+                    changed = foreign(changed, rng, namespace=namespace, now_ms=now_ms)
         if changed is messages:
             return result
         return RpcResult(result.status, {**result.body, "messages": changed})

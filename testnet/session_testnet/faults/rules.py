@@ -1,17 +1,15 @@
 """Fault rules as data: which node, which requests, what goes wrong, how often."""
 
-import difflib
 import random
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from session_testnet.hinted_error import HintedError
-
-EVERY_NODE = "*"
+from session_testnet.faults import keys
+from session_testnet.faults.keys import EVERY_NODE, FaultError
 
 # What a listing says of a rule's use; no keys of a rule.
 USE_KEYS = frozenset({"used", "pinned_to"})
@@ -26,18 +24,28 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "duplicate": "return each message twice",
         "reorder": "return messages in another order",
         "corrupt": "flip one bit of each returned message",
+        "forge": "return a message among the others that nobody sent",
+        "foreign": "return a message among the others that is another account's",
+        "truncate": "break an answer off",
         "wrong_swarm": "answer 421 with the right swarm, as a node that has just left it",
         "clock_skew": "set the node's clock ahead or back",
+        "crash_after_store": "die when a message is stored and not yet answered for",
+        "expired_certificate": "show a certificate that has expired",
+        "stale_registry": "answer clients as the registry did some blocks ago",
     }
 )
 # Statuses that a storage node answers (storage-rpc §8, onion-requests §5).
 STATUSES = (400, 401, 403, 404, 406, 410, 413, 421, 429, 500, 502, 503, 504)
 PATHS = ("/storage_rpc/v1", "/onion_req/v2", "/ping_test/v1", "/get_stats/v1")
 # Actions that change the messages of an answer; only these requests return messages.
-ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt"})
+ANSWER_ACTIONS = frozenset({"duplicate", "reorder", "corrupt", "forge", "foreign"})
+# Those of them that add messages, also to an answer without any.
+ADDING_ACTIONS = frozenset({"forge", "foreign"})
 MESSAGE_METHODS = ("retrieve",)
+# The one service besides the nodes that a rule can name, for the action "stale_registry".
+REGISTRY = "registry"
+MAX_BLOCKS = 1000
 
-_MAX_DELAY_MS = 10 * 60 * 1000
 _MAX_OFFSET_MS = 100 * 365 * 24 * 3600 * 1000
 
 # Which actions take a key that not every action takes.
@@ -46,18 +54,19 @@ _KEYS_OF_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "status": frozenset({"status"}),
         "delay_ms": frozenset({"delay"}),
         "offset_ms": frozenset({"clock_skew"}),
-        "methods": frozenset(ACTIONS) - {"clock_skew"},
+        "blocks": frozenset({"stale_registry"}),
+        "methods": frozenset(ACTIONS)
+        - {"clock_skew", "crash_after_store", "expired_certificate", "stale_registry"},
         "account": frozenset({"status", "delay", "hang", "drop", "wrong_swarm"}),
+        # A handshake is no request: it is not counted, and always the same.
+        "times": frozenset(ACTIONS) - {"expired_certificate"},
+        "probability": frozenset(ACTIONS) - {"expired_certificate"},
         "paths": frozenset({"delay", "drop", "hang"}),
     }
 )
 _NEEDED_KEYS: Mapping[str, str] = MappingProxyType(
     {"status": "status", "delay": "delay_ms", "clock_skew": "offset_ms"}
 )
-
-
-class FaultError(HintedError, ValueError):
-    """Say which key of a fault rule is wrong and what it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,8 @@ class FaultRule:
     ``account`` (an Account ID) limits it to requests that name this account, ``methods`` to RPC methods and
     ``paths`` to HTTP paths, empty means all; ``times`` limits how often it strikes, None means always;
     ``probability`` is the chance that it strikes a request that it fits. ``delay_ms`` belongs to "delay",
-    ``offset_ms`` to "clock_skew", ``status`` to "status". All chance comes from ``seed``.
+    ``offset_ms`` to "clock_skew", ``status`` to "status", ``blocks`` (how far behind) to "stale_registry".
+    All chance comes from ``seed``.
     """
 
     action: str
@@ -80,6 +90,7 @@ class FaultRule:
     times: int | None = None
     delay_ms: int = 0
     offset_ms: int = 0
+    blocks: int = 1
     probability: float = 1.0
     seed: int = 0
     account: str = ""
@@ -88,23 +99,19 @@ class FaultRule:
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "FaultRule":
         """Read a rule from JSON values. FaultError names the key that is wrong and what it takes."""
-        for key in data:
-            if key not in _PARSERS:
-                raise FaultError(f"a fault rule has no key {key!r}", _nearest(str(key), list(_PARSERS)))
-        if data.get("action") is None:
+        values = keys.read_keys(data, _READERS, "a fault rule")
+        if "action" not in values:
             raise FaultError("the fault rule has no action", f"actions: {', '.join(ACTIONS)}")
-        values = {key: _PARSERS[key](key, value) for key, value in data.items() if value is not None}
         rule = cls(**values)
-        for key, value in values.items():
-            takers = _KEYS_OF_ACTIONS.get(key)
-            if takers is not None and rule.action not in takers and value:
-                raise FaultError(
-                    f"the action {rule.action!r} takes no {key!r}",
-                    f"actions that do: {', '.join(sorted(takers))}",
-                )
+        keys.refuse_untaken(values, _KEYS_OF_ACTIONS)
         needed = _NEEDED_KEYS.get(rule.action)
         if needed is not None and needed not in values:
             raise FaultError(f"the action {rule.action!r} needs {needed!r}", _EXAMPLES[rule.action])
+        if rule.action == "stale_registry" and rule.node not in (EVERY_NODE, REGISTRY):
+            raise FaultError(
+                f"the action 'stale_registry' does not concern the node {rule.node!r}",
+                f'leave the node out, or say "{REGISTRY}"',
+            )
         if rule.methods and rule.paths:
             raise FaultError(
                 "a fault rule takes either 'methods' or 'paths'", "a path is met before a method is known"
@@ -128,13 +135,8 @@ class FaultRule:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as JSON values, without keys at their default; ``parse`` reads it back."""
-        shown: dict[str, Any] = {"id": self.id, "node": self.node, "action": self.action}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            needed = field.name == _NEEDED_KEYS.get(self.action)
-            if field.name not in shown and (value != field.default or needed):
-                shown[field.name] = list(value) if isinstance(value, tuple) else value
-        return shown
+        needed = _NEEDED_KEYS.get(self.action)
+        return keys.write_keys(self, always=() if needed is None else (needed,))
 
     def fits(self, node: str, *, method: str | None = None, path: str | None = None) -> bool:
         """Tell whether a rule concerns an RPC method, or a path before the method is known."""
@@ -263,88 +265,54 @@ class FaultBook:
         return self.use(rule_id, node)
 
 
-def _nearest(word: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed)}"
-
-
-def _action(key: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in ACTIONS:
-        raise FaultError(f"{key} cannot be {value!r}", _nearest(str(value), list(ACTIONS)))
-    return value
-
-
-def _word(key: str, value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 100:
-        raise FaultError(f"{key} cannot be {_shown(value)}", "takes a text of 1 to 100 characters")
-    return value
-
-
 def _account_id(key: str, value: Any) -> str:
     if not isinstance(value, str) or re.fullmatch(r"[0-9a-fA-F]{66}", value) is None:
-        raise FaultError(f"{key} cannot be {_shown(value)}", "takes an Account ID: 66 hex digits")
+        raise FaultError(f"{key} cannot be {keys.shown(value)}", "takes an Account ID: 66 hex digits")
     return value.lower()
 
 
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise FaultError(f"{key} cannot be {_shown(value)}", "takes true or false")
+        raise FaultError(f"{key} cannot be {keys.shown(value)}", "takes true or false")
     return value
 
 
 def _methods(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
         raise FaultError(
-            f"{key} cannot be {_shown(value)}", 'takes a list of RPC methods, like ["store", "retrieve"]'
+            f"{key} cannot be {keys.shown(value)}", 'takes a list of RPC methods, like ["store", "retrieve"]'
         )
     return tuple(value)
 
 
 def _paths(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(item in PATHS for item in value):
-        raise FaultError(f"{key} cannot be {_shown(value)}", f"takes a list of: {', '.join(PATHS)}")
+        raise FaultError(f"{key} cannot be {keys.shown(value)}", f"takes a list of: {', '.join(PATHS)}")
     return tuple(value)
 
 
 def _status(key: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value not in STATUSES:
-        raise FaultError(f"{key} cannot be {_shown(value)}", f"takes one of: {', '.join(map(str, STATUSES))}")
+        raise FaultError(
+            f"{key} cannot be {keys.shown(value)}", f"takes one of: {', '.join(map(str, STATUSES))}"
+        )
     return value
 
 
-def _number(low: int, high: int, what: str) -> Callable[[str, Any], int]:
-    def parse(key: str, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise FaultError(f"{key} cannot be {_shown(value)}", f"takes {what} from {low} to {high}")
-        return value
-
-    return parse
-
-
-def _probability(key: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise FaultError(f"{key} cannot be {_shown(value)}", "takes a number from 0 to 1")
-    return float(value)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_PARSERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
     {
-        "id": _word,
-        "node": _word,
-        "action": _action,
+        "id": keys.word,
+        "node": keys.word,
+        "action": keys.one_of(list(ACTIONS)),
         "methods": _methods,
         "paths": _paths,
         "status": _status,
-        "times": _number(1, 10**9, "a count"),
-        "delay_ms": _number(0, _MAX_DELAY_MS, "milliseconds"),
-        "offset_ms": _number(-_MAX_OFFSET_MS, _MAX_OFFSET_MS, "milliseconds"),
-        "probability": _probability,
-        "seed": _number(-(2**63), 2**63, "a whole number"),
+        "times": keys.times,
+        "delay_ms": keys.milliseconds,
+        "offset_ms": keys.number(-_MAX_OFFSET_MS, _MAX_OFFSET_MS, "milliseconds"),
+        "blocks": keys.number(1, MAX_BLOCKS, "blocks"),
+        "probability": keys.probability,
+        "seed": keys.seed,
         "account": _account_id,
         "pin": _flag,
     }

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from session_testnet.channel import Channel, ChannelRefusal
+from session_testnet.channel import Channel, ChannelClosed, ChannelRefusal
 from session_testnet.clock import Clock
 from session_testnet.endpoints import bind_socket
 from session_testnet.engines.hosted_node import HostedNode, NodeParts
@@ -22,6 +22,9 @@ from session_testnet.services.registry import NetworkSnapshot, RegistryState
 from session_testnet.services.registry.json_rpc import RegistryRpc
 from session_testnet.services.storage import ExitMap
 from session_testnet.trace import Trace
+
+# How long the network may take to count a request.
+_COUNT_S = 10.0
 
 
 class NodeHost:
@@ -60,6 +63,7 @@ class NodeHost:
         }
         self._channel = Channel("the network", reader, writer, self._answer)
         self._rules = RuleCopies(self._channel)
+        self._watch = _RemoteWatch(self._channel)
 
     async def run(self) -> None:
         """Serve until the network has gone, or has ordered the end."""
@@ -106,7 +110,7 @@ class NodeHost:
     async def _equip(self, payload: Any) -> None:
         equip, node = read(payload, orders.Equip), self._hosted
         self._clock.offset_ms = equip.clock_offset_ms
-        self._rules.replace(equip.rules)
+        self._set_faults(equip.faults)
         self._peers = ChannelPeerLink(node.ed25519_hex, equip.token)
         await self._peers.serve(self._peer_listener)
         self._gate = RuleGate(
@@ -114,6 +118,8 @@ class NodeHost:
             self._trace,
             lambda _, account: node.service.swarm_answer(account),
             self._set_skew_by_rule,
+            kill=lambda _: self._channel.tell("kill"),
+            watch=self._watch,
         )
         node.equip(
             NodeParts(
@@ -162,10 +168,15 @@ class NodeHost:
         await self._hosted.set_knobs(read(payload, NodeKnobs))
 
     async def _set_rules(self, payload: Any) -> None:
-        self._rules.replace(payload)
+        self._set_faults(read(payload, orders.Faults))
+
+    def _set_faults(self, faults: orders.Faults) -> None:
+        self._rules.replace(faults.rules)
+        self._watch.is_active = faults.watched
 
     async def _cut(self, payload: Any) -> None:
-        await self._hosted.cut_off(frozenset(payload))
+        cut = read(payload, orders.Cut)
+        await self._hosted.cut_off(frozenset(cut.keys), clients=cut.clients)
 
     async def _settle(self, payload: Any) -> None:
         await self._hosted.settled(frozenset(payload))
@@ -214,3 +225,15 @@ class NodeHost:
 
     def _tell_event(self, event: Mapping[str, Any]) -> None:
         self._channel.tell("event", event)
+
+
+class _RemoteWatch:
+    """Tell the network of requests while it counts them."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.is_active = False
+        self._channel = channel
+
+    async def request(self, node: str, method: str) -> None:
+        with contextlib.suppress(ChannelClosed):
+            await self._channel.call("request", (node, method), timeout_s=_COUNT_S)

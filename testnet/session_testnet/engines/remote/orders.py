@@ -48,7 +48,23 @@ class Equip:
     exits: tuple[tuple[str, str, int, str], ...]
     clock_offset_ms: int
     token: str
-    rules: tuple[dict[str, Any], ...] = ()
+    faults: "Faults"
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """All fault rules of the network; ``watched``: it counts the requests that nodes get."""
+
+    rules: tuple[dict[str, Any], ...]
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Whom the node is cut off from: other nodes, by their keys, and perhaps all clients."""
+
+    keys: tuple[str, ...]
+    clients: bool
 
 
 @dataclass(frozen=True, slots=True)

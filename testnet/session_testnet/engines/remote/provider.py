@@ -61,9 +61,7 @@ class RemoteProvider:
 
     async def faults_changed(self) -> None:
         """Tell all nodes the rules."""
-        assert self._surroundings is not None, "a provider is opened first"
-        rules = self._surroundings.faults.list()
-        await asyncio.gather(*(node.set_rules(rules) for node in self._running()))
+        await asyncio.gather(*(node.tell_faults() for node in self._running()))
 
     async def collect(self) -> None:
         """Wait until all that running nodes have told is here."""

@@ -46,7 +46,7 @@ class RemoteNode:
         self._launched = False
         self._knobs = NodeKnobs()
         self._skew_ms = 0
-        self._cut: Collection[str] = ()
+        self._cut = orders.Cut((), clients=False)
         self._hear: Hear | None = None
 
     @property
@@ -103,7 +103,7 @@ class RemoteNode:
                 exits=tuple(surroundings.exits.places()),
                 clock_offset_ms=surroundings.clock.offset_ms,
                 token=self._token,
-                rules=tuple(surroundings.faults.list()),
+                faults=self._faults(),
             ),
         )
         if self._skew_ms:
@@ -114,8 +114,7 @@ class RemoteNode:
     async def launch(self, snapshot: NetworkSnapshot) -> None:
         """Serve from now on; the node is told more than the snapshot: all that the registry knows."""
         del snapshot
-        if self._cut:
-            await self._order("cut", list(self._cut))
+        await self._order("cut", self._cut)
         await self._order("launch", self._news())
         self._launched, self._frozen = True, False
 
@@ -154,8 +153,8 @@ class RemoteNode:
         """Let the node go on, and tell it what it has missed."""
         await self._thaw()
         await self.set_clock(self._surroundings.clock.offset_ms)
-        await self.set_rules(self._surroundings.faults.list())
-        await self._order("cut", list(self._cut))
+        await self.tell_faults()
+        await self._order("cut", self._cut)
         await self._order("skew", self._skew_ms)
         await self._order("knobs", self._knobs)
         await self.update_network(snapshot)
@@ -181,9 +180,9 @@ class RemoteNode:
         """Tell the node how far the network's clock is ahead of the machine's."""
         await self._order("clock", offset_ms)
 
-    async def set_rules(self, rules: Sequence[Mapping[str, Any]]) -> None:
+    async def tell_faults(self) -> None:
         """Tell the node all fault rules."""
-        await self._order("rules", list(rules))
+        await self._order("rules", self._faults())
 
     async def set_skew(self, skew_ms: int) -> None:
         """Set how far the node's clock is ahead of the network's."""
@@ -195,10 +194,13 @@ class RemoteNode:
         self._knobs = replace(knobs, clock_offset_ms=0, wrong_swarm=False)
         await self._order_if_running("knobs", self._knobs)
 
-    async def cut_off(self, keys: Collection[str]) -> None:
-        """Let the node and those with these keys reach each other no more, and all others again."""
-        self._cut = keys
-        await self._order_if_running("cut", list(keys))
+    async def cut_off(self, keys: Collection[str], *, clients: bool) -> None:
+        """Let the node and those with these keys reach each other no more, and all others again.
+
+        ``clients`` True cuts off all clients too.
+        """
+        self._cut = orders.Cut(tuple(keys), clients)
+        await self._order_if_running("cut", self._cut)
 
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""
@@ -256,7 +258,14 @@ class RemoteNode:
         except (ChannelClosed, ChannelTimeout) as error:
             raise EngineError(name, node, str(error), f"see its log: session-harness logs {node}") from error
 
+    def _faults(self) -> orders.Faults:
+        surroundings = self._surroundings
+        return orders.Faults(tuple(surroundings.faults.list()), surroundings.requests.is_active)
+
     async def _answer(self, name: str, payload: Any) -> Any:
+        if name == "request":
+            await self._surroundings.requests.request(*orders.read(payload, tuple[str, str]))
+            return None
         if name != "fault.claim":
             raise ChannelRefusal(f"a network has no answer to {name!r}")
         strike = self._surroundings.faults.use(*orders.read(payload, tuple[str, str]))
@@ -267,6 +276,8 @@ class RemoteNode:
             self._surroundings.trace.adopt(payload)
         elif name == "skew":
             self._skew_ms = orders.read(payload, int)
+        elif name == "kill":
+            self._surroundings.kill(self.spec.name)
         elif name == "push":
             pushed = orders.read(payload, orders.Push)
             if self._hear is not None:

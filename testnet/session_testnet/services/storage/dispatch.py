@@ -158,7 +158,7 @@ class Dispatcher:
             result = instead or await self._parse_and_run(method, params, via)
         except RpcError as error:
             result = error.result
-        result = await self._gate.after(self._context.name, method, result)
+        result = await self._gate.after(self._context.name, method, params, result)
         self._record(method, params, result, via)
         return result
 
@@ -211,7 +211,7 @@ class Dispatcher:
             result = instead or await self._run(call, via)
         except RpcError as error:
             result = error.result
-        result = await self._gate.after(self._context.name, call.name, result)
+        result = await self._gate.after(self._context.name, call.name, call.params, result)
         self._record(call.name, call.params, result, via, inside=True)
         return result
 
