@@ -1,5 +1,6 @@
 """The documentation is true: its commands run, its links lead somewhere, its tables are complete."""
 
+import json
 import os
 import re
 import shutil
@@ -295,6 +296,21 @@ def test_exit_codes_are_all_explained(name: str, document: "Find") -> None:
 def test_exit_codes_have_their_names(document: "Find") -> None:
     codes = module("session_harness.errors").ExitCode
     assert document("machine-output.md").column("## Exit codes", 1) == [code.name for code in codes]
+
+
+def test_faults_of_connections_are_all_explained_and_listed_by_the_schema(
+    document: "Find", root: Path
+) -> None:
+    schedule = module("session_testnet.faults.schedule")
+    tcp = module("session_testnet.faults.tcp_faults")
+    text = document("testnet.md").text
+    for name in (*tcp.TCP_ACTIONS, *tcp.TcpFault.__slots__):
+        assert f"`{name}`" in text, f"{name} is not explained"
+    common = json.loads((root / "harness/session_harness/schemas/common.json").read_text())
+    fault = common["$defs"]["fault"]["properties"]
+    assert fault["action"]["enum"] == list(schedule.FAULT_ACTIONS)
+    kinds = (schedule.FaultRule, schedule.TcpFault, schedule.Partition)
+    assert {key for kind in kinds for key in kind.__slots__} <= fault.keys()
 
 
 def test_fault_actions_are_all_explained(document: "Find") -> None:

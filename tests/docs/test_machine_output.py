@@ -264,6 +264,9 @@ def test_the_testnet_prints_what_is_shown(
     compare("watch.json", seen)
     assert [message["hash"] for message in seen] == [sent[0]["hash"]]
     compare("trace.json", run("trace", "--kind", "rpc"))
+    schedule = tmp_path / "faults.toml"
+    schedule.write_text('[[fault]]\naction = "drop"\nat = "1h"\n')
+    compare("faults-schedule.json", run("faults", "schedule", str(schedule)))
     compare("faults-clear.json", run("faults", "clear"))
     compare("down.json", run("down"))
     compare(STATE_SCHEMA, run("up", "--nodes", "1", "--detach"))
