@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
 
 REGISTRY_PORT: Final = 1280
+READY_IN_CONTAINERS_S: Final = 120.0
 DETACHED_DEADLINE_S: Final = 90.0
 POLL_S: Final = 0.25
 _ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,6 +46,9 @@ class ServeOptions:
     fixed_ports: bool = False
     node_version: str | None = None
     state: Path | None = None
+    image: str | None = None
+    node_memory: int | None = None
+    node_cpus: float | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line that means the same."""
@@ -170,7 +174,7 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
 
 def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     from session_testnet import NetworkOptions, Topology
-    from session_testnet.network_options import ENGINES
+    from session_testnet.network_options import ENGINES, IN_CONTAINERS, ContainerOptions
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
     if options.engine not in ENGINES:
@@ -192,6 +196,16 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
                 f"--advertise-ip {options.advertise_ip!r} is not an IP address",
                 hint="write one like 192.168.1.20",
             ) from None
+    in_containers = [
+        f"--{field.replace('_', '-')}"
+        for field in ("image", "node_memory", "node_cpus")
+        if getattr(options, field) is not None
+    ]
+    if in_containers and options.engine not in IN_CONTAINERS:
+        raise UsageError(
+            f"{' and '.join(in_containers)} is for containers, and the engine {options.engine} has none",
+            hint=f"choose one of: --engine {', --engine '.join(IN_CONTAINERS)}",
+        )
     if options.topology is not None:
         given = [
             f"--{field}" for field in ("nodes", "profile", "seed") if getattr(options, field) is not None
@@ -216,13 +230,22 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         raise UsageError(error.message, hint=error.hint) from error
     if options.node_version is not None:
         topology = replace(topology, storage_version=_read_version(options.node_version))
-    return topology, NetworkOptions(
+    network_options = NetworkOptions(
         engine=options.engine,
         data_dir=options.data_dir,
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
+        containers=ContainerOptions(
+            image=options.image,
+            memory_bytes=options.node_memory,
+            cpus=options.node_cpus,
+            ttl_s=None if options.ttl is None else options.ttl / 1000,
+        ),
     )
+    if options.engine in IN_CONTAINERS:
+        network_options = replace(network_options, ready_deadline_s=READY_IN_CONTAINERS_S)
+    return topology, network_options
 
 
 def _read_version(text: str) -> tuple[int, int, int]:

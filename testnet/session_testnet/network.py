@@ -53,6 +53,7 @@ class Network:
                 advertise_ip=options.advertise_ip,
                 registry_port=options.registry_port,
                 gateway_port=options.gateway_port,
+                containers=options.containers,
             ),
             clock=self.clock,
             trace=self.trace,

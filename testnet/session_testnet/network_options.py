@@ -1,15 +1,32 @@
 """How a network is run, apart from what it consists of; light to import, for whoever only describes one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from session_testnet.hinted_error import HintedError
 
-ENGINES = ("embedded", "process")
+ENGINES = ("embedded", "process", "docker")
+# Those of them that run nodes in containers.
+IN_CONTAINERS = ("docker",)
 
 
 class NetworkError(HintedError):
     """Say what a network could not do, and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """How containers are run.
+
+    ``image`` None is the one that `session-harness image build` makes. A node's container gets at most
+    ``memory_bytes`` and ``cpus``, None: all that there is. ``ttl_s`` seconds after its start a network's
+    containers count as left over, whoever still runs them.
+    """
+
+    image: str | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    ttl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +44,4 @@ class NetworkOptions:
     registry_port: int = 0
     gateway_port: int = 0
     ready_deadline_s: float = 30.0
+    containers: ContainerOptions = field(default_factory=ContainerOptions)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from session_harness.cli.options import DEFAULT_NAME, json_option, read_duration_ms, read_name
+from session_harness.cli.options import DEFAULT_NAME, json_option, read_bytes, read_duration_ms, read_name
 from session_harness.cli.output import note, write_json
 
 ENGINES = ("embedded", "process", "docker", "docker-swarm")
@@ -52,6 +52,16 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the state file.  [default: by name]",
+)
+@click.option("--image", metavar="IMAGE", help="Image for containers.  [default: session-harness:VERSION]")
+@click.option(
+    "--node-memory", callback=read_bytes, metavar="SIZE", help="Most memory of a node's container, like 256m."
+)
+@click.option(
+    "--node-cpus",
+    type=click.FloatRange(min=0.01),
+    metavar="N",
+    help="Most processors of a node's container, like 0.5.",
 )
 @json_option
 def up(*, as_json: bool, detach: bool, **options: Any) -> None:

@@ -12,6 +12,7 @@ from session_testnet.faults import FaultBook
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
+from session_testnet.network_options import ContainerOptions
 from session_testnet.services.registry import NetworkSnapshot, RegistryState
 from session_testnet.services.storage import ExitMap
 from session_testnet.services.storage.oxend import Oxend
@@ -65,6 +66,7 @@ class EngineOptions:
     advertise_ip: str | None = None
     registry_port: int = 0
     gateway_port: int = 0
+    containers: ContainerOptions = field(default_factory=ContainerOptions)
 
     def directory(self, name: str) -> Path | None:
         """Return where a part of this name keeps its data, made if it is missing; None: in memory."""
@@ -73,6 +75,25 @@ class EngineOptions:
         directory = self.data_dir / name
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Doorway:
+    """How nodes outside this machine's loopback reach servers in this process.
+
+    They do at the host ``told``. ``listen`` is where servers have to listen for that besides, None: nowhere.
+    """
+
+    told: str
+    listen: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command inside a node's container ended, and what it wrote to stdout and stderr."""
+
+    exit_code: int
+    output: str
 
 
 @dataclass(slots=True)
@@ -205,6 +226,9 @@ class Node(Protocol):
     async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
         """Ask the node as a client would, without a connection."""
 
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command beside the node, where it runs."""
+
 
 class NodeProvider(Protocol):
     """Make the nodes of one network: in this process, as processes of their own, or as containers."""
@@ -216,6 +240,9 @@ class NodeProvider(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """Return what can be done with the nodes."""
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway | None:
+        """Make what the nodes will be in; return how they reach this process, None: as everybody does."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.engines.base import (
+    CommandResult,
     EngineError,
     EngineOptions,
     Node,
@@ -113,7 +114,8 @@ class Engine:
         chain = ledger.read() if ledger else None
         if chain is not None:
             self._topology = chain.carry_on(self._topology)
-        topology, endpoints = self._topology, self._servers.bind()
+        doorway = await self._provider.prepare(self._topology, self._options)
+        topology, endpoints = self._topology, self._servers.bind(doorway)
         await self._servers.serve_files_and_community()
         await self._provider.open(
             Surroundings(
@@ -354,6 +356,16 @@ class Engine:
         if node.status is NodeStatus.STOPPED:
             raise EngineError("ask", name, "it is stopped", "start it first")
         return await node.rpc(method, params)
+
+    async def exec_in_node(self, name: str, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where a node runs; EngineError when it does not end in time."""
+        node = self._node("run a command in", name)
+        self._provider.capabilities.check(self.name, "exec", name)
+        if not command:
+            raise EngineError("run a command in", name, "none was given", "name a program and its arguments")
+        if node.status is not NodeStatus.RUNNING:
+            raise EngineError("run a command in", name, f"it is {node.status}", "only running nodes take one")
+        return await node.exec(command, deadline_s)
 
     async def stored_messages(self, name: str, account: bytes, namespace: int) -> Sequence[Mapping[str, Any]]:
         """Return what a node keeps of a mailbox."""

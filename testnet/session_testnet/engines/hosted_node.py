@@ -14,7 +14,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.certificates import self_signed_context
 from session_testnet.clock import Clock, SkewedClock
 from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of
-from session_testnet.engines.base import EngineError, NodeStatus
+from session_testnet.engines.base import CommandResult, EngineError, NodeStatus
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
 from session_testnet.knobs import NodeKnobs
@@ -229,6 +229,13 @@ class HostedNode:
     async def rpc(self, method: str, params: Mapping[str, Any]) -> RpcResult:
         """Ask the node as a client would, without a connection."""
         return await self.service.rpc(method, params)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Refuse: the node runs in the network's own process."""
+        del deadline_s
+        raise EngineError(
+            "run a command in", self.spec.name, f"there is no place of its own for {command[0]}"
+        )
 
     async def _listen(self, listener: socket.socket, omq: socket.socket | None) -> None:
         parts = self._equipped

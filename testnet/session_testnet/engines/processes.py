@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from session_testnet.endpoints import (
     listening_host,
     parse_advertise_ip,
 )
-from session_testnet.engines.base import Capabilities, EngineError, EngineOptions, Surroundings
+from session_testnet.engines.base import Capabilities, CommandResult, EngineError, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
 from session_testnet.engines.remote.places import Ports, Reach
-from session_testnet.topology import NodeSpec
+from session_testnet.topology import NodeSpec, Topology
 
 # How long the fork server may take to load its modules, and to answer.
 START_S = 30.0
@@ -47,6 +48,9 @@ class ProcessLauncher:
         self._temporary: Path | None = None
         self._hosts: dict[str, str] = {}
         self._logs: dict[str, asyncio.Task[None]] = {}
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> None:
+        """Do nothing: processes of this machine are anywhere on it."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Start the fork server."""
@@ -210,6 +214,11 @@ class ProcessPlace:
     async def thaw(self) -> None:
         """Let the process go on."""
         await self._launcher.signal(self.pid, signal.SIGCONT)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Refuse: a process has no place of its own on this machine."""
+        del deadline_s
+        raise EngineError("run a command in", "a node", f"{command[0]} can be run beside its process by hand")
 
     async def ended(self, deadline_s: float) -> bool:
         """Wait until the process has ended of its own accord."""

@@ -1,13 +1,14 @@
 """Where a node can run outside this process, and how such a place is controlled."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from session_testnet.endpoints import Endpoint, NodeEndpoints
-from session_testnet.engines.base import Capabilities, Surroundings
+from session_testnet.engines.base import Capabilities, CommandResult, Doorway, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
-from session_testnet.topology import NodeSpec
+from session_testnet.topology import NodeSpec, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Place(Protocol):
     async def thaw(self) -> None:
         """Let it go on."""
 
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command there; raise EngineError when it does not end in time, or cannot be run."""
+
     async def ended(self, deadline_s: float) -> bool:
         """Wait until it has ended of its own accord; tell whether it has within the deadline."""
 
@@ -74,6 +78,9 @@ class Launcher(Protocol):
     @property
     def stores_here(self) -> bool:
         """Tell whether the directories of nodes are on this machine, under the names that nodes know."""
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway | None:
+        """Make what the places will be in; return how they reach this process, None: as everybody does."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""

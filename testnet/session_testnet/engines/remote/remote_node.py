@@ -10,7 +10,7 @@ from typing import Any, Final
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.channel import Channel, ChannelClosed, ChannelRefusal, ChannelTimeout
 from session_testnet.endpoints import NodeEndpoints
-from session_testnet.engines.base import EngineError, NodeStatus, Surroundings
+from session_testnet.engines.base import CommandResult, EngineError, NodeStatus, Surroundings
 from session_testnet.engines.remote import orders
 from session_testnet.engines.remote.places import Launcher, Place, Reach
 from session_testnet.knobs import NodeKnobs
@@ -227,6 +227,12 @@ class RemoteNode:
         """Ask the node as a client would, without a connection."""
         status, body = await self._order("rpc", orders.ClientRequest(method, dict(params)))
         return RpcResult(status, body)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where the node runs."""
+        if self._place is None:
+            raise EngineError("run a command in", self.spec.name, "it is stopped", "start it first")
+        return await self._place.exec(command, deadline_s)
 
     async def collect(self) -> None:
         """Wait until all that the node has told is here."""
