@@ -8,7 +8,7 @@ JOBS ?= 2
 SCHEMAS = $(shell git ls-files --cached --others --exclude-standard '*.schema.json' '*/schemas/*.json' '*/schema.json')
 
 .DEFAULT_GOAL := help
-.PHONY: help env conform test check lint types imports schemas format selfcheck measure nightly lock wheel clean
+.PHONY: help env conform test test-docker check lint types imports schemas format selfcheck measure nightly lock wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ selfcheck: env ## prove that every deliberately broken testee is caught
 
 measure: env ## how fast a testnet answers on two cores, and what it costs idle
 	@$(BIN)/python ci/measure-testnet --check
+
+test-docker: env ## tests that need a container engine
+	$(BIN)/pytest -m docker --timeout 600
 
 nightly: env ## long searches
 	$(BIN)/pytest -m nightly --timeout 3600

@@ -12,14 +12,17 @@ import session_testnet
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import sign_request
 from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
+from session_testnet.network_options import IN_CONTAINERS
 
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(params=["embedded", "process"])
+@pytest.fixture(params=["embedded", "process", pytest.param("docker", marks=pytest.mark.docker)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Return the name of an engine; each test runs on all of them."""
     name: str = request.param
+    if name in IN_CONTAINERS:
+        request.getfixturevalue("container_image")
     return name
 
 
