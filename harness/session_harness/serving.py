@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -249,14 +248,12 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
 
 
 def _read_version(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})", text, re.ASCII)
-    if match is None or not all(int(part) <= 255 for part in match.groups()):
-        raise UsageError(
-            f"--node-version {text!r} is not a release of the storage server",
-            hint="write 2.11.3, or 2.8.0 for the older behaviour",
-        )
-    major, minor, patch = map(int, match.groups())
-    return major, minor, patch
+    from session_testnet.network_options import NetworkError, parse_release
+
+    try:
+        return parse_release(text)
+    except NetworkError as error:
+        raise UsageError(f"--node-version {error.message}", hint=error.hint) from error
 
 
 def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":

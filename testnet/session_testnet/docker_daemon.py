@@ -95,9 +95,22 @@ def is_gone(error: DockerError) -> bool:
     return isinstance(cause, APIError) and cause.status_code in {404, 409}
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """Return what is wrong in few words; a connection's failure is wrapped in several others."""
+    for each in (error, error.__cause__, error.__context__):
+        if each is not None and (found := _system_error(each)):
+            return found
     said = getattr(error, "explanation", None) or str(error)
     return " ".join(str(said).split())
+
+
+def _system_error(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    # requests and urllib3 put what went wrong into their errors' arguments, or into ``reason``.
+    wrapped = (*error.args, getattr(error, "reason", None), error.__cause__)
+    inner = (each for each in wrapped if isinstance(each, BaseException))
+    return next((found for found in map(_system_error, inner) if found), "")
 
 
 def _mend() -> str:

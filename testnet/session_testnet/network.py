@@ -10,12 +10,12 @@ from typing import Any
 from session_protocol.accounts import account_bytes
 from session_testnet.clock import Clock
 from session_testnet.engines import provider_of
-from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
+from session_testnet.engines.base import CommandResult, EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.engine import Engine
 from session_testnet.faults import FaultBook, FaultRule
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
-from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
+from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions, parse_release
 from session_testnet.readiness import wait_until_ready
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
@@ -176,8 +176,7 @@ class Network:
             case "kill":
                 await self.engine.kill_node(name)
             case "restart":
-                await self.engine.stop_node(name)
-                await self.engine.start_node(name)
+                await self.engine.restart_node(name)
             case "pause":
                 await self.engine.pause_node(name)
             case "resume":
@@ -186,6 +185,16 @@ class Network:
                 raise EngineError(verb, name, f"the engine {self.engine.name} does not offer this")
         self.trace.record("node", name, verb=verb)
         return self.engine.node_status(name)
+
+    async def restart_node(self, name: str, *, image: str | None = None, version: str | None = None) -> None:
+        """Restart a node in another image, or as another release of the storage server, like "2.8.0"."""
+        release = None if version is None else parse_release(version)
+        await self.engine.restart_node(name, image=image, version=release)
+        self.trace.record("node", name, verb="restart", image=image, version=version)
+
+    async def exec_in_node(self, name: str, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where a node runs, if the engine gives each a place of its own."""
+        return await self.engine.exec_in_node(name, command, deadline_s)
 
     async def turn_knobs(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Turn some knobs of a node and return all of them; the others stay as they are.

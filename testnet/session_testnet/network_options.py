@@ -1,5 +1,6 @@
 """How a network is run, apart from what it consists of; light to import, for whoever only describes one."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +9,23 @@ from session_testnet.hinted_error import HintedError
 ENGINES = ("embedded", "process", "docker")
 # Those of them that run nodes in containers.
 IN_CONTAINERS = ("docker",)
+_RELEASE = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 
 
 class NetworkError(HintedError):
     """Say what a network could not do, and how to mend it."""
+
+
+def parse_release(text: str) -> tuple[int, int, int]:
+    """Return the release of a storage server that a text like 2.11.3 names; raise NetworkError."""
+    match = _RELEASE.fullmatch(text)
+    if match is None or not all(int(part) <= 255 for part in match.groups()):
+        raise NetworkError(
+            f"{text!r} is not a release of the storage server",
+            "write 2.11.3, or 2.8.0 for the older behaviour",
+        )
+    major, minor, patch = map(int, match.groups())
+    return major, minor, patch
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ from session_testnet.knobs import KnobError
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkError
 
+# How long a command in a node's container may take, in seconds: by default, and at most.
+EXEC_S = 20.0
+MAX_EXEC_S = 600.0
+
 Params = Mapping[str, Any]
 Command = Callable[[Network, Params], Awaitable[Any]]
 
@@ -37,6 +41,10 @@ def _text(params: Params, name: str) -> str:
     return value
 
 
+def _optional_text(params: Params, name: str) -> str | None:
+    return None if params.get(name) is None else _text(params, name)
+
+
 def _integer(params: Params, name: str, default: int | None = None) -> int:
     value = params.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -60,6 +68,27 @@ async def _act(network: Network, params: Params) -> Any:
     name = _text(params, "node")
     await network.act_on_node(_text(params, "verb"), name)
     return network.node_status(name)
+
+
+async def _restart(network: Network, params: Params) -> Any:
+    name = _text(params, "node")
+    image, version = _optional_text(params, "image"), _optional_text(params, "version")
+    await network.restart_node(name, image=image, version=version)
+    return network.node_status(name)
+
+
+async def _exec(network: Network, params: Params) -> Any:
+    command, deadline_s = params.get("argv"), params.get("deadline_s", EXEC_S)
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise ControlError("the parameter 'argv' must be a list of texts", 'for example ["ls", "/data"]')
+    if (
+        isinstance(deadline_s, bool)
+        or not isinstance(deadline_s, int | float)
+        or not 0 < deadline_s <= MAX_EXEC_S
+    ):
+        raise ControlError(f"the parameter 'deadline_s' must be a number above 0, up to {MAX_EXEC_S:g}")
+    result = await network.exec_in_node(_text(params, "node"), command, deadline_s)
+    return {"exit_code": result.exit_code, "output": result.output}
 
 
 async def _knobs(network: Network, params: Params) -> Any:
@@ -213,6 +242,8 @@ COMMANDS: Mapping[str, Command] = {
     "nodes": _nodes,
     "node": _node,
     "node.act": _act,
+    "node.restart": _restart,
+    "node.exec": _exec,
     "node.knobs": _knobs,
     "node.add": _add,
     "node.remove": _remove,

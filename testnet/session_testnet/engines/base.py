@@ -47,6 +47,7 @@ class Capabilities:
     pause: bool = True
     kill: bool = True
     exec: bool = False
+    image: bool = False
 
     def check(self, engine: str, verb: str, node: str) -> None:
         """Raise EngineError for a verb that the engine does not offer."""
@@ -183,6 +184,9 @@ class Node(Protocol):
 
     async def start(self, snapshot: NetworkSnapshot) -> None:
         """Start again after a stop or a kill, at the old address."""
+
+    async def change(self, *, image: str | None = None, version: tuple[int, int, int] | None = None) -> None:
+        """Run in another image, or imitate another release, from the next start on; None changes nothing."""
 
     async def pause(self) -> None:
         """Accept connections and answer nothing."""

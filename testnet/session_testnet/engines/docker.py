@@ -48,7 +48,7 @@ class DockerLauncher:
 
     name = "docker"
     stores_here = False
-    capabilities = Capabilities(pause=True, kill=True, exec=True)
+    capabilities = Capabilities(pause=True, kill=True, exec=True, image=True)
 
     def __init__(self) -> None:
         self._daemon: Daemon | None = None
@@ -103,13 +103,18 @@ class DockerLauncher:
         del spec
         return node_container.DATA
 
-    async def launch(self, spec: NodeSpec) -> "DockerPlace":
+    async def check_image(self, image: str) -> None:
+        """Raise EngineError when there is no such image."""
+        await node_container.usable_image(self._open_daemon, image)
+
+    async def launch(self, spec: NodeSpec, image: str | None) -> "DockerPlace":
         """Start a container, wait until its node listens, and open the stream to it."""
         daemon, name = self._open_daemon, spec.name
         with _as_engine_error("start", name):
+            chosen = self._image if image is None else image
             mount = await self._mount(name)
             container = await daemon.ask(
-                "cannot make a container", lambda client: self._create(client, spec, mount)
+                "cannot make a container", lambda client: self._create(client, spec, chosen, mount)
             )
             try:
                 # What a container prints that ends at once would be gone with it.
@@ -187,7 +192,7 @@ class DockerLauncher:
         )
         return {volume: {"bind": node_container.DATA, "mode": "rw"}}
 
-    def _create(self, client: Any, spec: NodeSpec, mount: dict[str, dict[str, str]]) -> Any:
+    def _create(self, client: Any, spec: NodeSpec, image: str, mount: dict[str, dict[str, str]]) -> Any:
         labels, name = self._labels, spec.name
         assert labels is not None, "a launcher is prepared first"
         host, before, limits = self._hosts[name], self._published.get(name, {}), self._options.containers
@@ -197,7 +202,7 @@ class DockerLauncher:
         own_files = self._options.data_dir is not None and os.getuid() != 0
         network = self._network.name
         return client.containers.create(
-            self._image,
+            image,
             list(node_container.COMMAND),
             # A name of its own for each start: the container before may still be on its way out.
             name=f"{labels.name_of(name)}-{secrets.token_hex(2)}",

@@ -188,6 +188,20 @@ class Engine:
         await self._spread()
         self._logs.write(name, "info", "started again")
 
+    async def restart_node(
+        self, name: str, *, image: str | None = None, version: tuple[int, int, int] | None = None
+    ) -> None:
+        """Stop a node and start it again, in another image or as another release where these are given."""
+        node = self._node("restart", name)
+        if image is not None:
+            self._provider.capabilities.check(self.name, "image", name)
+        # A refusal leaves the node as it is.
+        await node.change(image=image, version=version)
+        await self.stop_node(name)
+        if version is not None:
+            self.registry.set_version(name, version)
+        await self.start_node(name)
+
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
         node = self._node("pause", name)

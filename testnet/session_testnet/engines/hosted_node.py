@@ -79,6 +79,7 @@ class HostedNode:
         self._parts: NodeParts | None = None
         self._clock = SkewedClock(Clock())
         self._directory: Path | None = None
+        self._next_version: tuple[int, int, int] | None = None
 
     def equip(self, parts: NodeParts, directory: Path | None) -> None:
         """Give the node what it works with, and its store; EngineError when its database is refused."""
@@ -156,9 +157,16 @@ class HostedNode:
         except BaseException:
             listener.close()
             raise
+        if self._next_version is not None:
+            self.service.imitate(self._next_version)
         self.service.update_network(snapshot)
         await self._listen(listener, omq)
         self.service.resume()
+
+    async def change(self, *, image: str | None = None, version: tuple[int, int, int] | None = None) -> None:
+        """Imitate another release from the next start on; there is no image here."""
+        del image
+        self._next_version = version or self._next_version
 
     async def pause(self) -> None:
         """Accept connections and answer nothing."""

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from session_testnet.endpoints import (
 from session_testnet.engines.base import Capabilities, CommandResult, EngineError, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
 from session_testnet.engines.remote.places import Ports, Reach
+from session_testnet.owner import make_owned_directory
 from session_testnet.topology import NodeSpec, Topology
 
 # How long the fork server may take to load its modules, and to answer.
@@ -85,13 +85,18 @@ class ProcessLauncher:
         directory = self._options.directory(spec.name)
         if directory is None:
             if self._temporary is None:
-                self._temporary = Path(tempfile.mkdtemp(prefix="session-testnet-"))
+                self._temporary = make_owned_directory()
             directory = self._temporary / spec.name
             directory.mkdir(exist_ok=True)
         return str(directory)
 
-    async def launch(self, spec: NodeSpec) -> "ProcessPlace":
-        """Fork a process for a node."""
+    async def check_image(self, image: str) -> None:
+        """Refuse: processes have no images."""
+        raise EngineError("change", "the image of a node", f"it is a process, and {image} for containers")
+
+    async def launch(self, spec: NodeSpec, image: str | None) -> "ProcessPlace":
+        """Fork a process for a node; there are no images here."""
+        del image
         ours, theirs = socket.socketpair()
         log, log_end = os.pipe()
         try:

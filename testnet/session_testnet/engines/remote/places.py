@@ -91,8 +91,11 @@ class Launcher(Protocol):
     def directory(self, spec: NodeSpec) -> str:
         """Return where a node stores, as it names the directory itself."""
 
-    async def launch(self, spec: NodeSpec) -> Place:
-        """Start a place, and open the stream to it; raise EngineError."""
+    async def check_image(self, image: str) -> None:
+        """Raise EngineError when a node cannot be run in an image."""
+
+    async def launch(self, spec: NodeSpec, image: str | None) -> Place:
+        """Start a place, in this image if one is named, and open the stream to it; raise EngineError."""
 
     def forget(self, spec: NodeSpec) -> None:
         """Give what a discarded node occupied to others."""
