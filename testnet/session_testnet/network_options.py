@@ -6,9 +6,9 @@ from pathlib import Path
 
 from session_testnet.hinted_error import HintedError
 
-ENGINES = ("embedded", "process", "docker")
+ENGINES = ("embedded", "process", "docker", "docker-swarm")
 # Those of them that run nodes in containers.
-IN_CONTAINERS = ("docker",)
+IN_CONTAINERS = ("docker", "docker-swarm")
 _RELEASE = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 
 

@@ -29,7 +29,13 @@ from session_testnet.engines.base import (
 )
 from session_testnet.engines.containers import node_container
 from session_testnet.engines.containers.log_pump import LogPump
-from session_testnet.engines.containers.node_container import CONTROL_PORT, HTTPS_PORT, OMQ_PORT
+from session_testnet.engines.containers.node_container import (
+    CONTROL_PORT,
+    HTTPS_PORT,
+    OMQ_PORT,
+    as_engine_error,
+    run_command,
+)
 from session_testnet.engines.remote.greeting import greet
 from session_testnet.engines.remote.orders import Bound
 from session_testnet.engines.remote.places import Ports, Reach
@@ -66,7 +72,7 @@ class DockerLauncher:
     async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway:
         """Make the bridge network; EngineError without an engine or an image."""
         self._options = options
-        with _as_engine_error("prepare", "the containers"):
+        with as_engine_error("prepare", "the containers"):
             daemon = self._daemon = await Daemon.open()
             self._image = await node_container.usable_image(daemon, options.containers.image)
             labels = self._labels = NetworkLabels(topology.name, options.containers.ttl_s)
@@ -110,7 +116,7 @@ class DockerLauncher:
     async def launch(self, spec: NodeSpec, image: str | None) -> "DockerPlace":
         """Start a container, wait until its node listens, and open the stream to it."""
         daemon, name = self._open_daemon, spec.name
-        with _as_engine_error("start", name):
+        with as_engine_error("start", name):
             chosen = self._image if image is None else image
             mount = await self._mount(name)
             container = await daemon.ask(
@@ -163,7 +169,7 @@ class DockerLauncher:
             return
         try:
             if labels is not None:
-                with _as_engine_error("remove", "the containers"):
+                with as_engine_error("remove", "the containers"):
                     await daemon.ask(
                         "cannot remove what was made", lambda client: remove_run(client, labels.run)
                     )
@@ -182,8 +188,7 @@ class DockerLauncher:
         directory, labels = self._options.directory(name), self._labels
         assert labels is not None, "a launcher is prepared first"
         if directory is not None:
-            if os.getuid() == 0:
-                os.chown(directory, node_container.IMAGE_USER, node_container.IMAGE_USER)
+            node_container.give_away(directory)
             return {str(directory.absolute()): {"bind": node_container.DATA, "mode": "rw"}}
         volume = labels.name_of(name)
         await self._open_daemon.ask(
@@ -263,27 +268,18 @@ class DockerPlace:
 
     async def freeze(self) -> None:
         """Pause the container."""
-        with _as_engine_error("pause", self._name):
+        with as_engine_error("pause", self._name):
             await self._daemon.ask("cannot pause the container", lambda _: self._container.pause())
 
     async def thaw(self) -> None:
         """Let the container go on."""
-        with _as_engine_error("resume", self._name):
+        with as_engine_error("resume", self._name):
             await self._daemon.ask("cannot resume the container", lambda _: self._container.unpause())
 
     async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
         """Run a command in the container, as the node's user."""
-        with _as_engine_error("run a command in", self._name):
-            asked = self._daemon.ask(
-                f"cannot run {command[0]}", lambda _: self._container.exec_run(list(command))
-            )
-            try:
-                code, output = await asyncio.wait_for(asked, deadline_s)
-            except TimeoutError:
-                raise EngineError(
-                    "run a command in", self._name, f"{command[0]} did not end within {deadline_s:g} s"
-                ) from None
-        return CommandResult(int(code), output.decode(errors="replace"))
+        with as_engine_error("run a command in", self._name):
+            return await run_command(self._daemon, self._name, self._container, command, deadline_s)
 
     async def ended(self, deadline_s: float) -> bool:
         """Wait until the container is removed, which it is when its node has ended."""
@@ -341,11 +337,3 @@ def _port(published: dict[int, int], inside: int, node: str) -> int:
         raise EngineError(
             "start", node, f"its port {inside} is not published", f"see its log: session-harness logs {node}"
         ) from None
-
-
-@contextlib.contextmanager
-def _as_engine_error(operation: str, node: str) -> Any:
-    try:
-        yield
-    except DockerError as error:
-        raise EngineError(operation, node, error.message, error.hint) from error

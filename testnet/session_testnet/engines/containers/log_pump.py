@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Iterable
 from typing import Final
 
 from session_testnet.logs import LogBook
 
-# How long the last lines of a container that has ended may take to arrive, in seconds.
+# How long the last lines of containers that have ended may take to arrive, in seconds.
 _LAST_LINES_S: Final = 5.0
 
 
@@ -30,9 +31,11 @@ class LogPump:
         """Wait until all that ended containers have printed is written."""
         threads, self._threads = self._threads, []
 
+        end = time.monotonic() + _LAST_LINES_S
+
         def join() -> None:
             for thread in threads:
-                thread.join(_LAST_LINES_S)
+                thread.join(max(0, end - time.monotonic()))
 
         await asyncio.to_thread(join)
 

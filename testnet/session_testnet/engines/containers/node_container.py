@@ -1,11 +1,16 @@
 """What the container of a node looks like from the outside: its command, its ports, its environment."""
 
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from session_testnet.docker_daemon import Daemon, DockerError
 from session_testnet.docker_labels import CONTENT
 from session_testnet.endpoints import ANY
-from session_testnet.engines.base import EngineError
+from session_testnet.engines.base import CommandResult, EngineError
 from session_testnet.engines.remote.places import Ports
 from session_testnet.images.build import default_tag
 from session_testnet.images.wheel import content_hash
@@ -57,3 +62,31 @@ async def usable_image(daemon: Daemon, image: str | None) -> str:
             "build it anew with: session-harness image build",
         )
     return name
+
+
+def give_away(directory: Path) -> None:
+    """Give a directory of root's to the image's user; anybody else's container runs as its owner."""
+    if os.getuid() == 0:
+        os.chown(directory, IMAGE_USER, IMAGE_USER)
+
+
+async def run_command(
+    daemon: Daemon, node: str, container: Any, command: Sequence[str], deadline_s: float
+) -> CommandResult:
+    """Run a command in a container; raise EngineError when it does not end in time, which it may do later."""
+    asked = daemon.ask(f"cannot run {command[0]}", lambda _: container.exec_run(list(command)))
+    try:
+        code, output = await asyncio.wait_for(asked, deadline_s)
+    except TimeoutError:
+        reason = f"{command[0]} did not end within {deadline_s:g} s"
+        raise EngineError("run a command in", node, reason) from None
+    return CommandResult(int(code), output.decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def as_engine_error(operation: str, node: str) -> Iterator[None]:
+    """Turn a refusal of the container engine into an EngineError."""
+    try:
+        yield
+    except DockerError as error:
+        raise EngineError(operation, node, error.message, error.hint) from error
