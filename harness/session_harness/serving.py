@@ -42,6 +42,7 @@ class ServeOptions:
     data_dir: Path | None = None
     ttl: int | None = None
     advertise_ip: str | None = None
+    control_ip: str | None = None
     fixed_ports: bool = False
     node_version: str | None = None
     state: Path | None = None
@@ -187,14 +188,8 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         )
     if options.ttl is not None and options.ttl <= 0:
         raise UsageError("--ttl must be longer than nothing", hint="write a time like 30m")
-    if options.advertise_ip is not None:
-        try:
-            ipaddress.ip_address(options.advertise_ip)
-        except ValueError:
-            raise UsageError(
-                f"--advertise-ip {options.advertise_ip!r} is not an IP address",
-                hint="write one like 192.168.1.20",
-            ) from None
+    for field in ("advertise_ip", "control_ip"):
+        _check_address(f"--{field.replace('_', '-')}", getattr(options, field))
     in_containers = [
         f"--{field.replace('_', '-')}"
         for field in ("image", "node_memory", "node_cpus")
@@ -234,6 +229,7 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         data_dir=options.data_dir,
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
+        control_ip=options.control_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
         containers=ContainerOptions(
             image=options.image,
@@ -245,6 +241,17 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     if options.engine in IN_CONTAINERS:
         network_options = replace(network_options, ready_deadline_s=READY_IN_CONTAINERS_S)
     return topology, network_options
+
+
+def _check_address(option: str, text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is not an IP address", hint="write one like 192.168.1.20"
+        ) from None
 
 
 def _read_version(text: str) -> tuple[int, int, int]:

@@ -48,7 +48,8 @@ class NetworkOptions:
     """How a network is run, apart from what it consists of.
 
     ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
-    chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
+    chosen by the system; ``advertise_ip`` is the address under which others reach this machine,
+    ``control_ip`` the one at which the control interface listens, None: the loopback.
     """
 
     engine: str = "embedded"
@@ -57,5 +58,6 @@ class NetworkOptions:
     advertise_ip: str | None = None
     registry_port: int = 0
     gateway_port: int = 0
+    control_ip: str | None = None
     ready_deadline_s: float = 30.0
     containers: ContainerOptions = field(default_factory=ContainerOptions)

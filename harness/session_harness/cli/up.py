@@ -42,6 +42,9 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
     "--ttl", callback=read_duration_ms, metavar="DURATION", help="End by itself after this time, like 30m."
 )
 @click.option("--advertise-ip", metavar="IP", help="Address under which other machines reach this one.")
+@click.option(
+    "--control-ip", metavar="IP", help="Address at which the control interface listens.  [default: 127.0.0.1]"
+)
 @click.option("--fixed-ports", is_flag=True, help="Use the usual ports (registry 1280), not free ones.")
 @click.option(
     "--node-version",
