@@ -78,7 +78,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     from session_testnet.control.state_file import StateFileError, write_state
     from session_testnet.process_tuning import garbage_left_alone
 
-    topology, network_options = _describe(options)
+    topology, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     with _signals() as restore:
@@ -109,7 +109,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
 
     Raise TestnetNotStarted, with what the process said, when it ends or says nothing in time.
     """
-    _describe(options)
+    described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     log = path.with_suffix(".log")
@@ -172,7 +172,8 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
     return f"testnet {name!r} has ended"
 
 
-def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
+def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
+    """Return the network that options describe, and how to run it; raise UsageError for what cannot be."""
     from session_testnet import NetworkOptions, Topology
     from session_testnet.network_options import ENGINES, IN_CONTAINERS, ContainerOptions
     from session_testnet.topology import PROFILES, TopologyError, load_topology
