@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
 
 REGISTRY_PORT: Final = 1280
-READY_IN_CONTAINERS_S: Final = 120.0
 DETACHED_DEADLINE_S: Final = 90.0
 POLL_S: Final = 0.25
 _ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -109,7 +108,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
 
     Raise TestnetNotStarted, with what the process said, when it ends or says nothing in time.
     """
-    described(options)
+    _, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     log = path.with_suffix(".log")
@@ -125,7 +124,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
             cwd=log.absolute().anchor,
         )
     try:
-        line = _first_line(child, DETACHED_DEADLINE_S)
+        line = _first_line(child, DETACHED_DEADLINE_S + network_options.ready_deadline_s)
     except BaseException:
         _end(child)
         raise
@@ -175,7 +174,12 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
 def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     """Return the network that options describe, and how to run it; raise UsageError for what cannot be."""
     from session_testnet import NetworkOptions, Topology
-    from session_testnet.network_options import ENGINES, IN_CONTAINERS, ContainerOptions
+    from session_testnet.network_options import (
+        ENGINES,
+        IN_CONTAINERS,
+        READY_IN_CONTAINERS_S,
+        ContainerOptions,
+    )
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
     if options.engine not in ENGINES:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from session_testnet.control.state_file import StateFileError, is_alive, read_state, remove_state
 from session_testnet.docker_daemon import DockerError, connect, refusals
 from session_testnet.docker_labels import ROLE, RUN, age_s, why_left_over
-from session_testnet.owner import TEMPORARY_PREFIX, owner_of_directory
+from session_testnet.owner import TEMPORARY_PREFIX, is_running, owner_of_directory
 
 _FORK_SERVER: Final = "session_testnet.engines.fork_server"
 # Networks and volumes are free only when the containers in them are gone.
@@ -117,7 +117,7 @@ def _fork_servers() -> Iterator[Leftover]:
             if _FORK_SERVER not in words:
                 continue
             parent = int(words[words.index(_FORK_SERVER) + 2])
-            if not is_alive({"pid": parent}):
+            if not is_running(parent):
                 pid = int(entry.name)
                 age = time.time() - entry.stat().st_mtime
                 yield Leftover(

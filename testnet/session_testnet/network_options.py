@@ -1,13 +1,14 @@
 """How a network is run, apart from what it consists of; light to import, for whoever only describes one."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from session_testnet.hinted_error import HintedError
 
 ENGINES = ("embedded", "process", "docker", "docker-swarm")
 # Those of them that run nodes in containers.
+READY_IN_CONTAINERS_S = 120.0
 IN_CONTAINERS = ("docker", "docker-swarm")
 _RELEASE = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 
@@ -61,3 +62,11 @@ class NetworkOptions:
     control_ip: str | None = None
     ready_deadline_s: float = 30.0
     containers: ContainerOptions = field(default_factory=ContainerOptions)
+
+    def on_this_machine(self) -> "NetworkOptions":
+        """Return the same for a network that only this machine uses, with what its engine needs for that."""
+        if self.engine not in IN_CONTAINERS:
+            return self
+        # Docker Swarm publishes ports at every address, and wants to be told so.
+        advertise_ip = "127.0.0.1" if self.engine == "docker-swarm" else self.advertise_ip
+        return replace(self, advertise_ip=advertise_ip, ready_deadline_s=READY_IN_CONTAINERS_S)

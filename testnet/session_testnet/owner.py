@@ -41,14 +41,22 @@ class Owner:
         """Tell whether the process has ended for sure; nobody knows that of another machine's."""
         if self.host != socket.gethostname():
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+        if not is_running(self.pid):
             return True
-        except PermissionError:
-            pass
         started = _start_of(self.pid)
         return bool(self.started and started is not None and started != self.started)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process exists and has not ended yet; one that only waits to be noticed has (Linux)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    words = _words_of(pid)
+    return not words or words[0] != "Z"
 
 
 def make_owned_directory() -> Path:
@@ -68,9 +76,15 @@ def owner_of_directory(directory: Path) -> Owner | None:
 
 def _start_of(pid: int) -> int | None:
     """Return when a process started, in ticks since the machine did; None where nobody knows (not Linux)."""
+    words = _words_of(pid)
+    return int(words[19]) if words else None
+
+
+def _words_of(pid: int) -> list[str]:
+    """Return what Linux says of a process, from its state on; nothing elsewhere."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
     except OSError:
-        return None
-    # The name in parentheses may contain anything; the state is the first word after it, the start the 20th.
-    return int(stat.rpartition(")")[2].split()[19])
+        return []
+    # The name in parentheses may contain anything, so that words count from the last of them.
+    return stat.rpartition(")")[2].split()

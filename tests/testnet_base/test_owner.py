@@ -40,6 +40,15 @@ def test_only_processes_of_this_machine_are_known_to_be_gone() -> None:
     assert not Owner("elsewhere", pid).is_gone()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process does")
+def test_a_process_that_has_ended_and_is_not_noticed_yet_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        owner = Owner(socket.gethostname(), process.pid)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert owner.is_gone()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process started")
 def test_a_number_that_is_used_anew_is_another_process() -> None:
     assert Owner(socket.gethostname(), os.getpid(), 1).is_gone()

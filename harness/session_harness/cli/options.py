@@ -12,6 +12,7 @@ from session_harness.durations import parse_duration_ms
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME: Final = "default"
+ENGINES: Final = ("embedded", "process", "docker", "docker-swarm")
 _NAME_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 _SIZE_FORM: Final = re.compile(r"([0-9]{1,12})([bkmg]?)b?", re.ASCII)

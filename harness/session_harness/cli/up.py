@@ -5,10 +5,15 @@ from typing import Any
 
 import click
 
-from session_harness.cli.options import DEFAULT_NAME, json_option, read_bytes, read_duration_ms, read_name
+from session_harness.cli.options import (
+    DEFAULT_NAME,
+    ENGINES,
+    json_option,
+    read_bytes,
+    read_duration_ms,
+    read_name,
+)
 from session_harness.cli.output import note, write_json
-
-ENGINES = ("embedded", "process", "docker", "docker-swarm")
 
 
 @click.command("up")

@@ -12,9 +12,10 @@ from session_testnet.knobs import KnobError
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkError
 
-# How long a command in a node's container may take, in seconds: by default, and at most.
+# How long a command in a node's container may take, in seconds: by default, and at most. Whoever asks over
+# HTTP waits 30.
 EXEC_S = 20.0
-MAX_EXEC_S = 600.0
+MAX_EXEC_S = 25.0
 
 Params = Mapping[str, Any]
 Command = Callable[[Network, Params], Awaitable[Any]]

@@ -41,7 +41,14 @@ REMOVED_S: Final = 30.0
 _AGAIN_S: Final = 0.1
 # The bridge by which tasks reach what is outside their overlay network.
 _GATEWAY_BRIDGE: Final = "docker_gwbridge"
+# A port may be busy for a moment; how long to wait before each further try.
+_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
+_TAKEN: Final = ("address already in use", "port is already allocated")
 _ENDED: Final = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
+
+
+class PortTaken(EngineError):
+    """Say that a task could not publish a port, because something else has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +129,31 @@ class SwarmLauncher:
 
     async def launch(self, spec: NodeSpec, image: str | None) -> "SwarmPlace":
         """Start a service, wait until its task listens, and open the stream to it."""
-        daemon, name = self._open_daemon, spec.name
-        with as_engine_error("start", name):
-            service = await daemon.ask(
-                "cannot make a service", lambda client: self._create(client, name, image or self._image)
+        with as_engine_error("start", spec.name):
+            for pause_s in _PAUSES_S:
+                try:
+                    return await self._launch(spec.name, image or self._image)
+                except PortTaken:
+                    # The task before may be on its way out, and a new one gets other ports anyway.
+                    await asyncio.sleep(pause_s)
+            return await self._launch(spec.name, image or self._image)
+
+    async def _launch(self, name: str, image: str) -> "SwarmPlace":
+        daemon = self._open_daemon
+        service = await daemon.ask("cannot make a service", lambda client: self._create(client, name, image))
+        place = SwarmPlace(self, daemon, name, service)
+        try:
+            task = await self._running(daemon, name, service)
+            self._tasks[name] = place.task = task
+            assert self._logs is not None, "a launcher is opened first"
+            stream = await daemon.ask("cannot read the log", lambda client: self._log(client, task, service))
+            self._logs.follow(name, stream)
+            place.reader, place.writer = await greet(
+                name, task.address, task.published[CONTROL_PORT], self._token, deadline_s=READY_S
             )
-            place = SwarmPlace(self, daemon, name, service)
-            try:
-                task = await self._running(daemon, name, service)
-                self._tasks[name] = place.task = task
-                assert self._logs is not None, "a launcher is opened first"
-                stream = await daemon.ask(
-                    "cannot read the log", lambda client: self._log(client, task, service)
-                )
-                self._logs.follow(name, stream)
-                place.reader, place.writer = await greet(
-                    name, task.address, task.published[CONTROL_PORT], self._token, deadline_s=READY_S
-                )
-            except BaseException:
-                await place.remove()
-                raise
+        except BaseException:
+            await place.remove()
+            raise
         return place
 
     def forget(self, spec: NodeSpec) -> None:
@@ -279,7 +291,8 @@ class SwarmLauncher:
                 status = task["Status"]
                 last_seen = f"{status['State']} {status.get('Err', '')}".rstrip()
                 if status["State"] in _ENDED:
-                    raise EngineError("start", name, f"its task has ended: {last_seen}")
+                    kind = PortTaken if any(each in last_seen for each in _TAKEN) else EngineError
+                    raise kind("start", name, f"its task has ended: {last_seen}")
                 published = {
                     port["TargetPort"]: port["PublishedPort"]
                     for port in status.get("PortStatus", {}).get("Ports") or []
