@@ -22,8 +22,8 @@ conform: env ## judge session-python from PyPI and our reference on a local test
 test: env check ## every check and test that needs no containers and no browser
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
-test-docker: env ## tests that need containers or a browser (apt install chromium)
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m '(docker or browser) and not nightly'
+test-docker: env ## tests that need a container engine or a browser (apt install docker.io chromium)
+	$(BIN)/pytest -m '(docker or browser) and not nightly' --timeout 600
 
 check: lint types imports schemas ## style, types, the order of the storeys, the schemas
 

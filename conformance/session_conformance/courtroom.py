@@ -143,7 +143,7 @@ class Courtroom:
             log_dir.mkdir(parents=True, exist_ok=True)
         return session_testnet.open_local(
             session_testnet.Topology.default(options.nodes, seed=options.seed),
-            session_testnet.NetworkOptions(engine=options.engine, log_dir=log_dir),
+            session_testnet.NetworkOptions(engine=options.engine, log_dir=log_dir).on_this_machine(),
         )
 
     @contextmanager

@@ -47,9 +47,10 @@ def examine() -> list[Finding]:
         _event_loop,
         _loopback,
         _file_limit,
-        _docker,
     ]
-    return [look() for look in looks]
+    from session_harness.docker_diagnosis import examine_docker
+
+    return [*(look() for look in looks), *examine_docker()]
 
 
 def _python() -> Finding:
@@ -105,37 +106,6 @@ def _file_limit() -> Finding:
     if not reachable:
         text += f": networks of hundreds of nodes need {FILES_OF_A_LARGE_NETWORK}"
     return Finding("open files", reachable, text, Weight.OPTIONAL)
-
-
-def _docker() -> Finding:
-    import shutil
-    import subprocess
-
-    command = shutil.which("docker")
-    if command is None:
-        return Finding(
-            "Docker", fine=False, text="not installed; nothing here needs it", weight=Weight.OPTIONAL
-        )
-    try:
-        answer = subprocess.run(
-            [command, "version", "--format", "{{.Server.Version}}"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(
-            "Docker", fine=False, text=f"installed, but does not answer: {error}", weight=Weight.OPTIONAL
-        )
-    if answer.returncode != 0:
-        return Finding(
-            "Docker",
-            fine=False,
-            text="installed, but no engine is running; nothing here needs it",
-            weight=Weight.OPTIONAL,
-        )
-    return Finding("Docker", fine=True, text=f"engine {answer.stdout.strip()}", weight=Weight.OPTIONAL)
 
 
 def _bind(address: str) -> None:

@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -42,11 +41,15 @@ class ServeOptions:
     data_dir: Path | None = None
     ttl: int | None = None
     advertise_ip: str | None = None
+    control_ip: str | None = None
     fixed_ports: bool = False
     test_mode: bool = False
     tcp_faults: bool = False
     node_version: str | None = None
     state: Path | None = None
+    image: str | None = None
+    node_memory: int | None = None
+    node_cpus: float | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line that means the same."""
@@ -76,7 +79,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     from session_testnet.control.state_file import StateFileError, write_state
     from session_testnet.process_tuning import garbage_left_alone
 
-    topology, network_options = _describe(options)
+    topology, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     with _signals() as restore:
@@ -107,7 +110,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
 
     Raise TestnetNotStarted, with what the process said, when it ends or says nothing in time.
     """
-    _describe(options)
+    _, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
     log = path.with_suffix(".log")
@@ -123,7 +126,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
             cwd=log.absolute().anchor,
         )
     try:
-        line = _first_line(child, DETACHED_DEADLINE_S)
+        line = _first_line(child, DETACHED_DEADLINE_S + network_options.ready_deadline_s)
     except BaseException:
         _end(child)
         raise
@@ -174,9 +177,15 @@ def end_network(path: Path, *, deadline_s: float = 30.0) -> str:
     return f"testnet {name!r} has ended"
 
 
-def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
+def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
+    """Return the network that options describe, and how to run it; raise UsageError for what cannot be."""
     from session_testnet import NetworkOptions, Topology
-    from session_testnet.network_options import ENGINES
+    from session_testnet.network_options import (
+        ENGINES,
+        IN_CONTAINERS,
+        READY_IN_CONTAINERS_S,
+        ContainerOptions,
+    )
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
     if options.engine not in ENGINES:
@@ -190,14 +199,18 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         )
     if options.ttl is not None and options.ttl <= 0:
         raise UsageError("--ttl must be longer than nothing", hint="write a time like 30m")
-    if options.advertise_ip is not None:
-        try:
-            ipaddress.ip_address(options.advertise_ip)
-        except ValueError:
-            raise UsageError(
-                f"--advertise-ip {options.advertise_ip!r} is not an IP address",
-                hint="write one like 192.168.1.20",
-            ) from None
+    for field in ("advertise_ip", "control_ip"):
+        _check_address(f"--{field.replace('_', '-')}", getattr(options, field))
+    in_containers = [
+        f"--{field.replace('_', '-')}"
+        for field in ("image", "node_memory", "node_cpus")
+        if getattr(options, field) is not None
+    ]
+    if in_containers and options.engine not in IN_CONTAINERS:
+        raise UsageError(
+            f"{' and '.join(in_containers)} is for containers, and the engine {options.engine} has none",
+            hint=f"choose one of: --engine {', --engine '.join(IN_CONTAINERS)}",
+        )
     if options.topology is not None:
         given = [
             f"--{field}" for field in ("nodes", "profile", "seed") if getattr(options, field) is not None
@@ -222,26 +235,45 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         raise UsageError(error.message, hint=error.hint) from error
     if options.node_version is not None:
         topology = replace(topology, storage_version=_read_version(options.node_version))
-    return topology, NetworkOptions(
+    network_options = NetworkOptions(
         engine=options.engine,
         data_dir=options.data_dir,
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
+        control_ip=options.control_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
         test_mode=options.test_mode,
         tcp_faults=options.tcp_faults,
+        containers=ContainerOptions(
+            image=options.image,
+            memory_bytes=options.node_memory,
+            cpus=options.node_cpus,
+            ttl_s=None if options.ttl is None else options.ttl / 1000,
+        ),
     )
+    if options.engine in IN_CONTAINERS:
+        network_options = replace(network_options, ready_deadline_s=READY_IN_CONTAINERS_S)
+    return topology, network_options
+
+
+def _check_address(option: str, text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is not an IP address", hint="write one like 192.168.1.20"
+        ) from None
 
 
 def _read_version(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})", text, re.ASCII)
-    if match is None or not all(int(part) <= 255 for part in match.groups()):
-        raise UsageError(
-            f"--node-version {text!r} is not a release of the storage server",
-            hint="write 2.11.3, or 2.8.0 for the older behaviour",
-        )
-    major, minor, patch = map(int, match.groups())
-    return major, minor, patch
+    from session_testnet.network_options import NetworkError, parse_release
+
+    try:
+        return parse_release(text)
+    except NetworkError as error:
+        raise UsageError(f"--node-version {error.message}", hint=error.hint) from error
 
 
 def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":

@@ -11,7 +11,7 @@ from typing import Any
 from session_protocol.accounts import account_bytes
 from session_testnet.clock import Clock
 from session_testnet.engines import provider_of
-from session_testnet.engines.base import EngineError, EngineOptions, NodeStatus
+from session_testnet.engines.base import CommandResult, EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.engine import Engine
 from session_testnet.faults import FaultRoster, FaultRule
 from session_testnet.faults.keys import EVERY_NODE
@@ -23,7 +23,7 @@ from session_testnet.faults.tcp_faults import TcpFault
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
-from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions
+from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions, parse_release
 from session_testnet.onion_paths import join_paths
 from session_testnet.readiness import wait_until_ready
 from session_testnet.services.community.administration import Administration
@@ -71,6 +71,7 @@ class Network:
                 registry_port=options.registry_port,
                 gateway_port=options.gateway_port,
                 community_control_token=self.control_token if options.test_mode else None,
+                containers=options.containers,
             ),
             clock=self.clock,
             trace=self.trace,
@@ -243,8 +244,7 @@ class Network:
             case "kill":
                 await self.engine.kill_node(name)
             case "restart":
-                await self.engine.stop_node(name)
-                await self.engine.start_node(name)
+                await self.engine.restart_node(name)
             case "pause":
                 await self.engine.pause_node(name)
             case "resume":
@@ -253,6 +253,16 @@ class Network:
                 raise EngineError(verb, name, f"the engine {self.engine.name} does not offer this")
         self.trace.record("node", name, verb=verb)
         return self.engine.node_status(name)
+
+    async def restart_node(self, name: str, *, image: str | None = None, version: str | None = None) -> None:
+        """Restart a node in another image, or as another release of the storage server, like "2.8.0"."""
+        release = None if version is None else parse_release(version)
+        await self.engine.restart_node(name, image=image, version=release)
+        self.trace.record("node", name, verb="restart", image=image, version=version)
+
+    async def exec_in_node(self, name: str, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where a node runs, if the engine gives each a place of its own."""
+        return await self.engine.exec_in_node(name, command, deadline_s)
 
     async def turn_knobs(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Turn some knobs of a node and return all of them; the others stay as they are.

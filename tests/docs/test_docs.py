@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_DEADLINE_S = 60
-PAGES = ["README.md", "machine-output.md", "real-clients.md", "testees.md", "testnet.md", "verdicts.md"]
+PAGES = [
+    *("README.md", "containers.md", "machine-output.md", "real-clients.md", "testees.md", "testnet.md"),
+    "verdicts.md",
+]
 RUN_PAGES = ["testnet.md", "README.md", "testees.md", "verdicts.md", "real-clients.md"]
+DOCKER_PAGES = ["containers.md"]
 MARKS = {"file", "not run", "schema"}
 LANGUAGES = {"sh", "python", "toml", "json", "jsonl"}
 
@@ -97,10 +101,10 @@ def page_runs(
     wanted = {
         item.callspec.params["name"]
         for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == test_the_commands_of_a_page_run.__name__
+        if isinstance(item, pytest.Function) and item.originalname in _RUNNING
     }
     by_name = {page.path.name: page for page in documents}
-    pages = [by_name[name] for name in RUN_PAGES if name in wanted]  # the longest first
+    pages = [by_name[name] for name in (*RUN_PAGES, *DOCKER_PAGES) if name in wanted]  # the longest first
     runs = PageRuns(pages, tmp_path_factory.mktemp("pages"), variables)
     yield runs
     runs.close()
@@ -110,6 +114,18 @@ def page_runs(
 def test_the_commands_of_a_page_run(name: str, page_runs: PageRuns) -> None:
     if skipped := page_runs.skipped(name):
         pytest.skip(f"curl is not installed: {', '.join(skipped)} did not run, everything else did")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", DOCKER_PAGES)
+def test_the_commands_about_containers_run(name: str, container_image: str, page_runs: PageRuns) -> None:
+    assert page_runs.skipped(name) == []
+
+
+_RUNNING = {
+    test_the_commands_of_a_page_run.__name__,
+    test_the_commands_about_containers_run.__name__,
+}
 
 
 def run_block(block: "Block", folder: Path, environment: dict[str, str]) -> bool:
@@ -143,6 +159,7 @@ def run_block(block: "Block", folder: Path, environment: dict[str, str]) -> bool
     ("name", "reasons"),
     [
         ("README.md", 2),
+        ("containers.md", 3),
         ("testees.md", 0),
         ("testnet.md", 0),
         ("verdicts.md", 0),

@@ -12,14 +12,22 @@ import session_testnet
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import sign_request
 from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
+from session_testnet.network_options import IN_CONTAINERS
 
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(params=["embedded", "process"])
+IN_CONTAINERS_PARAMS = [pytest.param(name, marks=pytest.mark.docker) for name in IN_CONTAINERS]
+
+
+@pytest.fixture(params=["embedded", "process", *IN_CONTAINERS_PARAMS])
 def engine(request: pytest.FixtureRequest) -> str:
     """Return the name of an engine; each test runs on all of them."""
     name: str = request.param
+    if name in IN_CONTAINERS:
+        request.getfixturevalue("container_image")
+    if name == "docker-swarm":
+        request.getfixturevalue("docker_swarm")
     return name
 
 
@@ -29,6 +37,9 @@ def open_network(engine: str) -> Iterator[Callable[..., LocalNetworkHandle]]:
     with contextlib.ExitStack() as opened:
 
         def start(nodes: int = 3, *, swarms: int | None = 1, **options: Any) -> LocalNetworkHandle:
+            if engine == "docker-swarm":
+                # It publishes ports at every address, and wants to be told so.
+                options.setdefault("advertise_ip", "127.0.0.1")
             topology = Topology.default(nodes, seed="engines", swarms=swarms)
             network = session_testnet.open_local(topology, NetworkOptions(engine=engine, **options))
             return opened.enter_context(network)

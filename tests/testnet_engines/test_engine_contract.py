@@ -15,6 +15,8 @@ from session_testnet.control.errors import ControlError
 Network = LocalNetworkHandle
 Store = Callable[..., dict[str, Any]]
 Held = Callable[..., list[str]]
+# A manager of Docker Swarm cannot pause what runs on another machine.
+WITHOUT_PAUSE = frozenset({"docker-swarm"})
 NAMES = ["node-01", "node-02", "node-03"]
 
 
@@ -51,7 +53,7 @@ def test_a_node_that_ends_comes_back_with_what_it_had_and_missed(
     assert network.node("node-03").url == address
 
 
-def test_a_second_stop_or_start_changes_nothing(network: Network) -> None:
+def test_a_second_stop_or_start_changes_nothing(network: Network, engine: str) -> None:
     node = network.node("node-01")
     node.start()
     assert node.status()["status"] == "running"
@@ -59,15 +61,26 @@ def test_a_second_stop_or_start_changes_nothing(network: Network) -> None:
     node.stop()
     node.kill()
     assert node.status()["status"] == "stopped"
-    with pytest.raises(ControlError, match="cannot pause node-01: it is stopped"):
-        node.pause()
+    if engine not in WITHOUT_PAUSE:
+        with pytest.raises(ControlError, match="cannot pause node-01: it is stopped"):
+            node.pause()
     node.restart()
     assert node.status()["status"] == "running"
 
 
+def test_an_engine_that_cannot_pause_says_so(network: Network, engine: str) -> None:
+    if engine not in WITHOUT_PAUSE:
+        pytest.skip(f"{engine} can")
+    with pytest.raises(ControlError, match=f"cannot pause node-01: the engine {engine} does not offer this"):
+        network.node("node-01").pause()
+    assert network.node("node-01").status()["status"] == "running"
+
+
 def test_a_paused_node_answers_nothing_until_it_is_resumed(
-    network: Network, store: Store, held: Held
+    network: Network, store: Store, held: Held, engine: str
 ) -> None:
+    if engine in WITHOUT_PAUSE:
+        pytest.skip(f"{engine} cannot")
     node = network.node("node-02")
     node.pause()
     assert node.status()["status"] == "paused"
@@ -98,7 +111,11 @@ def test_a_connection_from_before_the_end_is_not_served_after_it(network: Networ
     assert answer == b""
 
 
-def test_a_paused_node_can_be_stopped_and_started(network: Network, store: Store, held: Held) -> None:
+def test_a_paused_node_can_be_stopped_and_started(
+    network: Network, store: Store, held: Held, engine: str
+) -> None:
+    if engine in WITHOUT_PAUSE:
+        pytest.skip(f"{engine} cannot")
     node = network.node("node-02")
     store(network, "node-01", "x")
     node.pause()

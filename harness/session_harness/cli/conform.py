@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from session_harness.cli.console import result_console
-from session_harness.cli.options import json_option
+from session_harness.cli.options import ENGINES, json_option
 from session_harness.cli.output import note, write_json
 from session_harness.errors import ExitCode
 
@@ -41,7 +41,7 @@ TIERS = ("L0", "L1", "L2", "L3", "L4", "L5", "L6")
 )
 @click.option(
     "--engine",
-    type=click.Choice(["embedded", "process"]),
+    type=click.Choice(ENGINES),
     default="embedded",
     show_default=True,
     help="Runs the testnet.",

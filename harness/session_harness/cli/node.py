@@ -32,7 +32,6 @@ def _verb(verb: str, sentence: str, outcome: str = "{name} is {status}") -> None
 _verb("stop", "End a node; what it stored stays for the next start.")
 _verb("kill", "End a node at once, in the middle of whatever it does.")
 _verb("start", "Start a node that was stopped or killed, at its old address.")
-_verb("restart", "Stop and start a node.")
 _verb("pause", "Freeze a node: it accepts connections and answers nothing.")
 _verb("resume", "Let a paused node answer again.")
 _verb(
@@ -41,6 +40,51 @@ _verb(
     "{name} is in no swarm any more",
 )
 _verb("recommission", "Take a decommissioned node into a swarm again.", "{name} is in swarm {swarm_id}")
+
+
+@node.command("restart")
+@click.argument("node_name", metavar="NODE")
+@click.option("--image", metavar="IMAGE", help="Run in this image from now on; for engines with containers.")
+@click.option("--node-version", metavar="VERSION", help="Imitate this release from now on, like 2.8.0.")
+@network_options
+@json_option
+def restart(
+    node_name: str,
+    image: str | None,
+    node_version: str | None,
+    state: Path | None,
+    name: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Stop and start a node, in another image or as another release if you like."""
+    from session_harness.running import node_of, running_network
+
+    with running_network(state, name) as network:
+        handle = node_of(network, node_name)
+        handle.restart(image=image, version=node_version)
+        now = handle.status()
+    _tell(now, f"{now['name']} is {now['status']}", as_json=as_json)
+
+
+@node.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("node_name", metavar="NODE")
+@click.argument("argv", metavar="-- COMMAND [ARGUMENT…]", nargs=-1, required=True, type=click.UNPROCESSED)
+@network_options
+@json_option
+def run_command(
+    node_name: str, argv: tuple[str, ...], state: Path | None, name: str, *, as_json: bool
+) -> int:
+    """Run a command in a node's container and end with its exit code; for engines with containers."""
+    from session_harness.running import node_of, running_network
+
+    with running_network(state, name) as network:
+        code, output = node_of(network, node_name).exec(*argv)
+    if as_json:
+        write_json({"exit_code": code, "output": output})
+        return 0
+    write_line(output.rstrip("\n"))
+    return code
 
 
 @node.command("add")

@@ -12,7 +12,10 @@ from session_testnet.durations import parse_duration_ms
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME: Final = "default"
+ENGINES: Final = ("embedded", "process", "docker", "docker-swarm")
 _NAME_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+_SIZE_FORM: Final = re.compile(r"([0-9]{1,12})([bkmg]?)b?", re.ASCII)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
 
@@ -25,6 +28,17 @@ def read_duration_ms(_ctx: click.Context, _param: click.Parameter, value: str | 
         return parse_duration_ms(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def read_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Return the bytes of an option's size, such as 256m; a callback of click."""
+    if value is None:
+        return None
+    match = _SIZE_FORM.fullmatch(value.strip().lower())
+    if match is None or int(match[1]) == 0:
+        raise click.BadParameter(f"{value!r} is not a size: write one like 256m or 1g")
+    unit: int = 1024 ** "bkmg".index(match[2] or "b")
+    return int(match[1]) * unit
 
 
 def read_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

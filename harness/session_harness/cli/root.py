@@ -31,14 +31,20 @@ PLACES = {
     "replay": (f"{_CLI}.replay:replay", "Run one case of an earlier run again."),
     "report": (f"{_CLI}.report:report", "Show the result of an earlier run."),
     "selfcheck": (f"{_CLI}.selfcheck:selfcheck", "Prove that every deliberately broken testee is caught."),
+    "export": (f"{_CLI}.export:export", "Write a testnet as a Compose file."),
+    "cleanup": (f"{_CLI}.cleanup:cleanup", "Remove what testnets left behind."),
+    "image": (f"{_CLI}.image:image", "Build the container image of the engine docker."),
     "doctor": (f"{_CLI}.doctor:doctor", "Say whether this machine has what is needed."),
 }
 
 SECTIONS = [
-    ("Testnet", ["up", "status", "env", "logs", "down", "node", "room", "clock", "faults", "trace"]),
+    (
+        "Testnet",
+        ["up", "status", "env", "logs", "down", "node", "room", "clock", "faults", "trace", "export"],
+    ),
     ("Try it by hand", ["account", "send", "watch"]),
     ("Conformance", ["conform", "smoke", "list", "replay", "report", "selfcheck"]),
-    ("This machine", ["doctor"]),
+    ("This machine", ["doctor", "cleanup", "image"]),
 ]
 
 # How click ends a sentence about a name that it does not know.

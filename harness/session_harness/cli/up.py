@@ -5,10 +5,15 @@ from typing import Any
 
 import click
 
-from session_harness.cli.options import DEFAULT_NAME, json_option, read_duration_ms, read_name
+from session_harness.cli.options import (
+    DEFAULT_NAME,
+    ENGINES,
+    json_option,
+    read_bytes,
+    read_duration_ms,
+    read_name,
+)
 from session_harness.cli.output import note, write_json
-
-ENGINES = ("embedded", "process", "docker", "docker-swarm")
 
 
 @click.command("up")
@@ -42,6 +47,9 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
     "--ttl", callback=read_duration_ms, metavar="DURATION", help="End by itself after this time, like 30m."
 )
 @click.option("--advertise-ip", metavar="IP", help="Address under which other machines reach this one.")
+@click.option(
+    "--control-ip", metavar="IP", help="Address at which the control interface listens.  [default: 127.0.0.1]"
+)
 @click.option("--fixed-ports", is_flag=True, help="Use the usual ports (registry 1280), not free ones.")
 @click.option(
     "--test-mode", is_flag=True, help="Let tests set the community server up, with the control token."
@@ -58,6 +66,16 @@ ENGINES = ("embedded", "process", "docker", "docker-swarm")
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the state file.  [default: by name]",
+)
+@click.option("--image", metavar="IMAGE", help="Image for containers.  [default: session-harness:VERSION]")
+@click.option(
+    "--node-memory", callback=read_bytes, metavar="SIZE", help="Most memory of a node's container, like 256m."
+)
+@click.option(
+    "--node-cpus",
+    type=click.FloatRange(min=0.01),
+    metavar="N",
+    help="Most processors of a node's container, like 0.5.",
 )
 @json_option
 def up(*, as_json: bool, detach: bool, **options: Any) -> None:

@@ -11,6 +11,11 @@ from session_testnet.control.room_commands import ROOM_COMMANDS
 from session_testnet.hinted_error import HintedError
 from session_testnet.network import Network
 
+# How long a command in a node's container may take, in seconds: by default, and at most. Whoever asks over
+# HTTP waits 30.
+EXEC_S = 20.0
+MAX_EXEC_S = 25.0
+
 
 async def execute(network: Network, command: str, params: Params) -> Any:
     """Carry out a command and return its result as JSON values; raise ControlError for anything wrong."""
@@ -26,6 +31,10 @@ async def execute(network: Network, command: str, params: Params) -> Any:
         raise ControlError(error.message, error.hint) from error
     except ProtocolError as error:
         raise ControlError(f"{command}: {error}") from error
+
+
+def _optional_text(params: Params, name: str) -> str | None:
+    return None if params.get(name) is None else text(params, name)
 
 
 async def _state(network: Network, _params: Params) -> Any:
@@ -44,6 +53,27 @@ async def _act(network: Network, params: Params) -> Any:
     name = text(params, "node")
     await network.act_on_node(text(params, "verb"), name)
     return network.node_status(name)
+
+
+async def _restart(network: Network, params: Params) -> Any:
+    name = text(params, "node")
+    image, version = _optional_text(params, "image"), _optional_text(params, "version")
+    await network.restart_node(name, image=image, version=version)
+    return network.node_status(name)
+
+
+async def _exec(network: Network, params: Params) -> Any:
+    command, deadline_s = params.get("argv"), params.get("deadline_s", EXEC_S)
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise ControlError("the parameter 'argv' must be a list of texts", 'for example ["ls", "/data"]')
+    if (
+        isinstance(deadline_s, bool)
+        or not isinstance(deadline_s, int | float)
+        or not 0 < deadline_s <= MAX_EXEC_S
+    ):
+        raise ControlError(f"the parameter 'deadline_s' must be a number above 0, up to {MAX_EXEC_S:g}")
+    result = await network.exec_in_node(text(params, "node"), command, deadline_s)
+    return {"exit_code": result.exit_code, "output": result.output}
 
 
 async def _knobs(network: Network, params: Params) -> Any:
@@ -221,6 +251,8 @@ COMMANDS: Mapping[str, Command] = {
     "nodes": _nodes,
     "node": _node,
     "node.act": _act,
+    "node.restart": _restart,
+    "node.exec": _exec,
     "node.knobs": _knobs,
     "node.add": _add,
     "node.remove": _remove,

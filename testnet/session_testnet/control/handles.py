@@ -149,9 +149,14 @@ class NodeHandle:
         """Start the node again at its old address."""
         self._act("start")
 
-    def restart(self) -> None:
-        """Stop and start the node."""
-        self._act("restart")
+    def restart(self, *, image: str | None = None, version: str | None = None) -> None:
+        """Stop and start the node, in another image or as another release (like "2.8.0") where given."""
+        self._network.command("node.restart", node=self.name, image=image, version=version)
+
+    def exec(self, *command: str, deadline_s: float = 20.0) -> tuple[int, str]:
+        """Run a command in the node's container; return its exit code and its output."""
+        result = self._network.command("node.exec", node=self.name, argv=list(command), deadline_s=deadline_s)
+        return result["exit_code"], result["output"]
 
     def decommission(self) -> None:
         """Take the node out of its swarm; it goes on relaying."""

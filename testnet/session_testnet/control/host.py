@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from session_testnet.control.app import ControlServer
-from session_testnet.endpoints import bind_socket
+from session_testnet.endpoints import LOOPBACK, bind_socket
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkOptions
 from session_testnet.topology import Topology
@@ -29,7 +29,7 @@ class HostedNetwork:
             control = ControlServer(network, network.control_token)
             runner = web.AppRunner(control.application(), access_log=None, shutdown_timeout=0.5)
             await runner.setup()
-            listener = bind_socket("127.0.0.1", 0)
+            listener = bind_socket(network.options.control_ip or LOOPBACK, 0)
             await web.SockSite(runner, listener).start()
             host, port = listener.getsockname()[:2]
         except BaseException:

@@ -12,7 +12,9 @@ from session_testnet.network_options import NetworkOptions
 from session_testnet.topology import Topology
 
 COMMAND_DEADLINE_S = 30.0
+# Beyond what the network itself may take to be ready; containers need time to be made, and to go.
 START_DEADLINE_S = 60.0
+END_DEADLINE_S = 120.0
 
 
 class LocalNetworkHandle(NetworkHandle):
@@ -31,7 +33,7 @@ class LocalNetworkHandle(NetworkHandle):
         try:
             hosted = thread.run(
                 HostedNetwork.start(topology, options),
-                timeout_s=START_DEADLINE_S,
+                timeout_s=START_DEADLINE_S + (options or NetworkOptions()).ready_deadline_s,
                 waiting_for="the network to be ready",
             )
         except BaseException:
@@ -61,9 +63,7 @@ class LocalNetworkHandle(NetworkHandle):
         """End the network and its thread; safe to call twice."""
         if self._thread.loop.is_closed():
             return
-        self._thread.run(
-            self._hosted.aclose(), timeout_s=COMMAND_DEADLINE_S, waiting_for="the network to end"
-        )
+        self._thread.run(self._hosted.aclose(), timeout_s=END_DEADLINE_S, waiting_for="the network to end")
         self._thread.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import platformdirs
 
 from session_testnet.hinted_error import HintedError
+from session_testnet.owner import is_running
 
 
 class StateFileError(HintedError):
@@ -74,23 +75,7 @@ def remove_state(path: Path) -> None:
 
 def is_alive(state: dict[str, Any]) -> bool:
     """Tell whether the process that runs the network still exists."""
-    try:
-        os.kill(state["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _is_zombie(state["pid"])
-
-
-def _is_zombie(pid: int) -> bool:
-    """Tell whether a process has ended and only waits for its parent to notice (Linux; elsewhere: no)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
-    except OSError:
-        return False
-    # The name in parentheses may contain anything; the state follows the last of them.
-    return stat.rpartition(")")[2].split()[0] == "Z"
+    return is_running(state["pid"])
 
 
 def _elsewhere(path: Path) -> str:

@@ -18,8 +18,27 @@ def _process() -> NodeProvider:
     return RemoteProvider(ProcessLauncher())
 
 
+def _docker() -> NodeProvider:
+    from session_testnet.engines.docker import DockerLauncher
+    from session_testnet.engines.remote.provider import RemoteProvider
+
+    return RemoteProvider(DockerLauncher())
+
+
+def _docker_swarm() -> NodeProvider:
+    from session_testnet.engines.docker_swarm import SwarmLauncher
+    from session_testnet.engines.remote.provider import RemoteProvider
+
+    return RemoteProvider(SwarmLauncher())
+
+
 # Each is imported when it is chosen: some need more than the others.
-_PROVIDERS: dict[str, Callable[[], NodeProvider]] = {"embedded": _embedded, "process": _process}
+_PROVIDERS: dict[str, Callable[[], NodeProvider]] = {
+    "embedded": _embedded,
+    "process": _process,
+    "docker": _docker,
+    "docker-swarm": _docker_swarm,
+}
 
 
 def provider_of(engine: str) -> NodeProvider:

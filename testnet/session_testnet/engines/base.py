@@ -12,6 +12,7 @@ from session_testnet.faults import FaultBook, RequestCounters
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
+from session_testnet.network_options import ContainerOptions
 from session_testnet.services.registry import NetworkSnapshot, RegistryState
 from session_testnet.services.storage import ExitMap
 from session_testnet.services.storage.oxend import Oxend
@@ -50,6 +51,7 @@ class Capabilities:
     pause: bool = True
     kill: bool = True
     exec: bool = False
+    image: bool = False
 
     def check(self, engine: str, verb: str, node: str) -> None:
         """Raise EngineError for a verb that the engine does not offer."""
@@ -73,6 +75,7 @@ class EngineOptions:
     registry_port: int = 0
     gateway_port: int = 0
     community_control_token: str | None = None
+    containers: ContainerOptions = field(default_factory=ContainerOptions)
 
     def directory(self, name: str) -> Path | None:
         """Return where a part of this name keeps its data, made if it is missing; None: in memory."""
@@ -81,6 +84,25 @@ class EngineOptions:
         directory = self.data_dir / name
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Doorway:
+    """How nodes outside this machine's loopback reach servers in this process.
+
+    They do at the host ``told``. ``listen`` is where servers have to listen for that besides, None: nowhere.
+    """
+
+    told: str
+    listen: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command inside a node's container ended, and what it wrote to stdout and stderr."""
+
+    exit_code: int
+    output: str
 
 
 @dataclass(slots=True)
@@ -178,6 +200,9 @@ class Node(Protocol):
     async def start(self, snapshot: NetworkSnapshot) -> None:
         """Start again after a stop or a kill, at the old address."""
 
+    async def change(self, *, image: str | None = None, version: tuple[int, int, int] | None = None) -> None:
+        """Run in another image, or imitate another release, from the next start on; None changes nothing."""
+
     async def pause(self) -> None:
         """Accept connections and answer nothing."""
 
@@ -229,6 +254,9 @@ class Node(Protocol):
         It is one connection, whoever asks: it ends with the node, and with it all subscriptions.
         """
 
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command beside the node, where it runs."""
+
 
 class NodeProvider(Protocol):
     """Make the nodes of one network: in this process, as processes of their own, or as containers."""
@@ -240,6 +268,9 @@ class NodeProvider(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """Return what can be done with the nodes."""
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway | None:
+        """Make what the nodes will be in; return how they reach this process, None: as everybody does."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Sequence
 
 from session_testnet.endpoints import LOOPBACK, allocate_node_addresses, bind_socket, listening_host
-from session_testnet.engines.base import Capabilities, EngineError, Node, Surroundings
+from session_testnet.engines.base import Capabilities, EngineError, EngineOptions, Node, Surroundings
 from session_testnet.engines.hosted_node import HostedNode, NodeParts
 from session_testnet.engines.omq import OmqSide
 from session_testnet.faults import RuleGate
 from session_testnet.peers import DirectPeerLink
 from session_testnet.process_tuning import allow_open_files
-from session_testnet.topology import NodeSpec
+from session_testnet.topology import NodeSpec, Topology
 
 
 class EmbeddedProvider:
@@ -27,6 +27,9 @@ class EmbeddedProvider:
         self._gate: RuleGate | None = None
         self._surroundings: Surroundings | None = None
         self._parts: NodeParts | None = None
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> None:
+        """Do nothing: the nodes are where their network is."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Make what all nodes share."""

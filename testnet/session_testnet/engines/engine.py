@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.engines.base import (
+    CommandResult,
     EngineError,
     EngineOptions,
     Node,
@@ -131,7 +132,8 @@ class Engine:
         chain = ledger.read() if ledger else None
         if chain is not None:
             self._topology = chain.carry_on(self._topology)
-        topology, endpoints = self._topology, self._servers.bind()
+        doorway = await self._provider.prepare(self._topology, self._options)
+        topology, endpoints = self._topology, self._servers.bind(doorway)
         await self._servers.serve_files_and_community()
         await self._provider.open(
             Surroundings(
@@ -207,6 +209,20 @@ class Engine:
         self.registry.set_reachable(name, reachable=True)
         await self._spread()
         self._logs.write(name, "info", "started again")
+
+    async def restart_node(
+        self, name: str, *, image: str | None = None, version: tuple[int, int, int] | None = None
+    ) -> None:
+        """Stop a node and start it again, in another image or as another release where these are given."""
+        node = self._node("restart", name)
+        if image is not None:
+            self._provider.capabilities.check(self.name, "image", name)
+        # A refusal leaves the node as it is.
+        await node.change(image=image, version=version)
+        await self.stop_node(name)
+        if version is not None:
+            self.registry.set_version(name, version)
+        await self.start_node(name)
 
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
@@ -386,6 +402,16 @@ class Engine:
         if node.status is NodeStatus.STOPPED:
             raise EngineError("ask", name, "it is stopped", "start it first")
         return await node.rpc(method, params)
+
+    async def exec_in_node(self, name: str, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where a node runs; EngineError when it does not end in time."""
+        node = self._node("run a command in", name)
+        self._provider.capabilities.check(self.name, "exec", name)
+        if not command:
+            raise EngineError("run a command in", name, "none was given", "name a program and its arguments")
+        if node.status is not NodeStatus.RUNNING:
+            raise EngineError("run a command in", name, f"it is {node.status}", "only running nodes take one")
+        return await node.exec(command, deadline_s)
 
     async def stored_messages(self, name: str, account: bytes, namespace: int) -> Sequence[Mapping[str, Any]]:
         """Return what a node keeps of a mailbox."""

@@ -1,15 +1,14 @@
 """Where the relays of a network reach its servers."""
 
-from session_testnet.engines.base import ServiceEndpoints
+from collections.abc import Mapping
+
+from session_testnet.endpoints import Endpoint
 from session_testnet.services.gateway.routes import FILE_SERVER
 from session_testnet.services.storage import ExitMap
 
 
-def exits_of(endpoints: ServiceEndpoints) -> ExitMap:
-    """Send relays, which run on this machine, to inner addresses, whatever clients are told."""
-    places = {
-        ("http", server.advertised.host, server.advertised.port): f"http://{server.inner}"
-        for server in (endpoints.files, endpoints.community, endpoints.push)
-    }
-    places[("http", *FILE_SERVER)] = f"http://{endpoints.files.inner}"
+def exits_of(advertised: Mapping[str, Endpoint], reached: Mapping[str, Endpoint]) -> ExitMap:
+    """Send relays to where they reach each server, whatever clients are told."""
+    places = {("http", told.host, told.port): f"http://{reached[name]}" for name, told in advertised.items()}
+    places[("http", *FILE_SERVER)] = f"http://{reached['files']}"
     return ExitMap(places)

@@ -16,7 +16,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.certificates import expired_context, self_signed_context, show_instead
 from session_testnet.clock import Clock, SkewedClock
 from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of
-from session_testnet.engines.base import EngineError, Hear, NodeStatus
+from session_testnet.engines.base import CommandResult, EngineError, Hear, NodeStatus
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
 from session_testnet.knobs import NodeKnobs
@@ -97,6 +97,7 @@ class HostedNode:
         self._clock = SkewedClock(Clock())
         self._directory: Path | None = None
         self._ear = _Ear()
+        self._next_version: tuple[int, int, int] | None = None
 
     def equip(self, parts: NodeParts, directory: Path | None) -> None:
         """Give the node what it works with, and its store; EngineError when its database is refused."""
@@ -175,9 +176,16 @@ class HostedNode:
         except BaseException:
             listener.close()
             raise
+        if self._next_version is not None:
+            self.service.imitate(self._next_version)
         self.service.update_network(snapshot)
         await self._listen(listener, omq)
         self.service.resume()
+
+    async def change(self, *, image: str | None = None, version: tuple[int, int, int] | None = None) -> None:
+        """Imitate another release from the next start on; there is no image here."""
+        del image
+        self._next_version = version or self._next_version
 
     async def pause(self) -> None:
         """Accept connections and answer nothing."""
@@ -257,6 +265,13 @@ class HostedNode:
         """Ask for ``monitor.messages``; ``hear`` gets what the node pushes until it ends."""
         self._ear.hear = hear
         return self.service.monitor(self._ear, request)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Refuse: the node runs in the network's own process."""
+        del deadline_s
+        raise EngineError(
+            "run a command in", self.spec.name, f"there is no place of its own for {command[0]}"
+        )
 
     async def _listen(self, listener: socket.socket, omq: socket.socket | None) -> None:
         parts = self._equipped

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from session_testnet.endpoints import (
     listening_host,
     parse_advertise_ip,
 )
-from session_testnet.engines.base import Capabilities, EngineError, EngineOptions, Surroundings
+from session_testnet.engines.base import Capabilities, CommandResult, EngineError, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
 from session_testnet.engines.remote.places import Ports, Reach
-from session_testnet.topology import NodeSpec
+from session_testnet.owner import make_owned_directory
+from session_testnet.topology import NodeSpec, Topology
 
 # How long the fork server may take to load its modules, and to answer.
 START_S = 30.0
@@ -47,6 +48,9 @@ class ProcessLauncher:
         self._temporary: Path | None = None
         self._hosts: dict[str, str] = {}
         self._logs: dict[str, asyncio.Task[None]] = {}
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> None:
+        """Do nothing: processes of this machine are anywhere on it."""
 
     async def open(self, surroundings: Surroundings) -> None:
         """Start the fork server."""
@@ -81,13 +85,18 @@ class ProcessLauncher:
         directory = self._options.directory(spec.name)
         if directory is None:
             if self._temporary is None:
-                self._temporary = Path(tempfile.mkdtemp(prefix="session-testnet-"))
+                self._temporary = make_owned_directory()
             directory = self._temporary / spec.name
             directory.mkdir(exist_ok=True)
         return str(directory)
 
-    async def launch(self, spec: NodeSpec) -> "ProcessPlace":
-        """Fork a process for a node."""
+    async def check_image(self, image: str) -> None:
+        """Refuse: processes have no images."""
+        raise EngineError("change", "the image of a node", f"it is a process, and {image} for containers")
+
+    async def launch(self, spec: NodeSpec, image: str | None) -> "ProcessPlace":
+        """Fork a process for a node; there are no images here."""
+        del image
         ours, theirs = socket.socketpair()
         log, log_end = os.pipe()
         try:
@@ -210,6 +219,11 @@ class ProcessPlace:
     async def thaw(self) -> None:
         """Let the process go on."""
         await self._launcher.signal(self.pid, signal.SIGCONT)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Refuse: a process has no place of its own on this machine."""
+        del deadline_s
+        raise EngineError("run a command in", "a node", f"{command[0]} can be run beside its process by hand")
 
     async def ended(self, deadline_s: float) -> bool:
         """Wait until the process has ended of its own accord."""

@@ -11,8 +11,8 @@ from aiohttp import web
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.certificates import self_signed_context
 from session_testnet.clock import Clock
-from session_testnet.endpoints import NodeEndpoints, bind_socket, endpoints_of, listening_host
-from session_testnet.engines.base import EngineOptions, ServiceEndpoints
+from session_testnet.endpoints import Endpoint, NodeEndpoints, bind_socket, endpoints_of, listening_host
+from session_testnet.engines.base import Doorway, EngineOptions, ServiceEndpoints
 from session_testnet.engines.exits import exits_of
 from session_testnet.engines.listening import serve
 from session_testnet.engines.omq import OmqSide
@@ -29,6 +29,8 @@ from session_testnet.services.storage import ExitMap
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
+# The servers that onion requests leave the network for.
+_EXITS = ("files", "community", "push")
 # What faults of connections call the servers that clients connect to.
 PROXIED: Final = {
     "registry_http": "registry",
@@ -62,6 +64,9 @@ class Servers:
         self._trace = trace
         self._omq = OmqSide()
         self._unserved: dict[str, socket.socket] = {}
+        # Where nodes elsewhere reach a server, and the sockets there that are not served yet.
+        self._told: dict[str, Endpoint] = {}
+        self._doors: dict[str, socket.socket] = {}
         self._runners: list[web.AppRunner] = []
         self._closers: list[Callable[[], None]] = []
         self._gateway: Gateway | None = None
@@ -76,10 +81,16 @@ class Servers:
     def exits(self) -> ExitMap:
         """Return where onion requests may leave the network for."""
         assert self.endpoints is not None, "the servers are bound first"
-        return exits_of(self.endpoints)
+        return exits_of(
+            {name: getattr(self.endpoints, name).advertised for name in _EXITS},
+            {name: self._told.get(name, getattr(self.endpoints, name).inner) for name in _EXITS},
+        )
 
-    def bind(self) -> ServiceEndpoints:
-        """Bind all sockets, and return where everything will be; the nodes are still missing."""
+    def bind(self, doorway: Doorway | None = None) -> ServiceEndpoints:
+        """Bind all sockets, and return where everything will be; the nodes are still missing.
+
+        Relays that come through a doorway find the servers there that onion requests leave for.
+        """
         options = self._options
         host = listening_host(options.advertise_ip)
         ports = {"registry_http": options.registry_port, "gateway": options.gateway_port}
@@ -108,6 +119,13 @@ class Servers:
             gateway=reached_at("gateway"),
             registry_omq=reached_at("registry_omq") if registry_omq else None,
         )
+        if doorway is not None:
+            for name in _EXITS:
+                port = self._unserved[name].getsockname()[1]
+                if doorway.listen is not None:
+                    self._doors[name] = bind_socket(doorway.listen, 0)
+                    port = self._doors[name].getsockname()[1]
+                self._told[name] = Endpoint(doorway.told, port)
         return self.endpoints
 
     async def serve_files_and_community(self) -> None:
@@ -206,13 +224,18 @@ class Servers:
         runners, self._runners = self._runners, []
         for runner in runners:
             await runner.cleanup()
-        for listener in self._unserved.values():
+        for listener in (*self._unserved.values(), *self._doors.values()):
             listener.close()
         self._unserved.clear()
+        self._doors.clear()
         while self._closers:
             self._closers.pop()()
 
     async def _serve(
         self, name: str, application: web.Application, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._runners.append(await serve(application, self._unserved.pop(name), tls))
+        runner = await serve(application, self._unserved.pop(name), tls)
+        self._runners.append(runner)
+        door = self._doors.pop(name, None)
+        if door is not None:
+            await web.SockSite(runner, door).start()

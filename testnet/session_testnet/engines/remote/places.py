@@ -1,13 +1,14 @@
 """Where a node can run outside this process, and how such a place is controlled."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from session_testnet.endpoints import Endpoint, NodeEndpoints
-from session_testnet.engines.base import Capabilities, Surroundings
+from session_testnet.engines.base import Capabilities, CommandResult, Doorway, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
-from session_testnet.topology import NodeSpec
+from session_testnet.topology import NodeSpec, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Place(Protocol):
     async def thaw(self) -> None:
         """Let it go on."""
 
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command there; raise EngineError when it does not end in time, or cannot be run."""
+
     async def ended(self, deadline_s: float) -> bool:
         """Wait until it has ended of its own accord; tell whether it has within the deadline."""
 
@@ -75,6 +79,9 @@ class Launcher(Protocol):
     def stores_here(self) -> bool:
         """Tell whether the directories of nodes are on this machine, under the names that nodes know."""
 
+    async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway | None:
+        """Make what the places will be in; return how they reach this process, None: as everybody does."""
+
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""
 
@@ -84,8 +91,11 @@ class Launcher(Protocol):
     def directory(self, spec: NodeSpec) -> str:
         """Return where a node stores, as it names the directory itself."""
 
-    async def launch(self, spec: NodeSpec) -> Place:
-        """Start a place, and open the stream to it; raise EngineError."""
+    async def check_image(self, image: str) -> None:
+        """Raise EngineError when a node cannot be run in an image."""
+
+    async def launch(self, spec: NodeSpec, image: str | None) -> Place:
+        """Start a place, in this image if one is named, and open the stream to it; raise EngineError."""
 
     def forget(self, spec: NodeSpec) -> None:
         """Give what a discarded node occupied to others."""

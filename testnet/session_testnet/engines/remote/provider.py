@@ -4,11 +4,18 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
 
-from session_testnet.engines.base import Capabilities, Node, NodeStatus, Surroundings
+from session_testnet.engines.base import (
+    Capabilities,
+    Doorway,
+    EngineOptions,
+    Node,
+    NodeStatus,
+    Surroundings,
+)
 from session_testnet.engines.remote.orders import NetworkNews
 from session_testnet.engines.remote.places import Launcher
 from session_testnet.engines.remote.remote_node import RemoteNode, bind_all
-from session_testnet.topology import NodeSpec
+from session_testnet.topology import NodeSpec, Topology
 
 
 class RemoteProvider:
@@ -31,6 +38,10 @@ class RemoteProvider:
     def capabilities(self) -> Capabilities:
         """Return what can be done with the nodes."""
         return self._launcher.capabilities
+
+    async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway | None:
+        """Make what the places of the nodes will be in."""
+        return await self._launcher.prepare(topology, options)
 
     async def open(self, surroundings: Surroundings) -> None:
         """Get ready for a network."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.channel import Channel, ChannelClosed, ChannelRefusal, ChannelTimeout
 from session_testnet.endpoints import NodeEndpoints
-from session_testnet.engines.base import EngineError, Hear, NodeStatus, Surroundings
+from session_testnet.engines.base import CommandResult, EngineError, Hear, NodeStatus, Surroundings
 from session_testnet.engines.remote import orders
 from session_testnet.engines.remote.places import Launcher, Place, Reach
 from session_testnet.knobs import NodeKnobs
@@ -44,6 +44,8 @@ class RemoteNode:
         self._channel: Channel | None = None
         self._frozen = False
         self._launched = False
+        self._image: str | None = None
+        self._version = surroundings.topology.storage_version
         self._knobs = NodeKnobs()
         self._skew_ms = 0
         self._cut = orders.Cut((), clients=False)
@@ -86,7 +88,7 @@ class RemoteNode:
     async def bind(self) -> None:
         """Start the place of the node and let it listen, without answering yet."""
         name = self.spec.name
-        place = self._place = await self._launcher.launch(self.spec)
+        place = self._place = await self._launcher.launch(self.spec, self._image)
         self._channel = Channel(f"node {name}", place.reader, place.writer, self._answer, self._notice)
         ports = self._ports
         spec = replace(self.spec, knobs=NodeKnobs())
@@ -99,7 +101,7 @@ class RemoteNode:
             "equip",
             orders.Equip(
                 directory=self._launcher.directory(self.spec),
-                version=surroundings.topology.storage_version,
+                version=self._version,
                 exits=tuple(surroundings.exits.places()),
                 clock_offset_ms=surroundings.clock.offset_ms,
                 token=self._token,
@@ -140,6 +142,12 @@ class RemoteNode:
         except BaseException:
             await self._leave(gently=False)
             raise
+
+    async def change(self, *, image: str | None = None, version: tuple[int, int, int] | None = None) -> None:
+        """Run in another image, or imitate another release, from the next start on."""
+        if image is not None:
+            await self._launcher.check_image(image)
+        self._image, self._version = image or self._image, version or self._version
 
     async def pause(self) -> None:
         """Freeze the node in the middle of whatever it does."""
@@ -235,6 +243,12 @@ class RemoteNode:
         """Ask for ``monitor.messages``; ``hear`` gets what the node pushes until it ends."""
         self._hear = hear
         return orders.read(await self._order("monitor", request), bytes)
+
+    async def exec(self, command: Sequence[str], deadline_s: float) -> CommandResult:
+        """Run a command where the node runs."""
+        if self._place is None:
+            raise EngineError("run a command in", self.spec.name, "it is stopped", "start it first")
+        return await self._place.exec(command, deadline_s)
 
     async def collect(self) -> None:
         """Wait until all that the node has told is here."""

@@ -248,6 +248,14 @@ class RegistryState:
         moved = replace(record.info, ip=advertised.host, https_port=advertised.port)
         self._publish({**self._records, name: replace(record, info=moved)}, reassign=False)
 
+    def set_version(self, name: str, version: tuple[int, int, int]) -> None:
+        """Announce the release of the storage server that a node runs."""
+        record = self._record(name)
+        self._publish(
+            {**self._records, name: replace(record, info=replace(record.info, version=version))},
+            reassign=False,
+        )
+
     def set_reachable(self, name: str, reachable: bool) -> None:
         """Report how a node's last reachability test ended; it stays listed either way (network §10)."""
         record = self._record(name)

@@ -42,7 +42,6 @@ class NodeContext:
         self.clock = clock
         self.database = database
         self.settings = settings
-        self.profile: VersionProfile = settings.profile
         self.knobs = NodeKnobs()
         self.shutting_down = False
         # Told of each message that is new here and came from a client, not of those that are handed over.
@@ -52,6 +51,16 @@ class NodeContext:
         self._oxend = oxend
         self._snapshot: NetworkSnapshot | None = None
         self._own_swarm: int | None = None
+
+    @property
+    def settings(self) -> StorageSettings:
+        """Return the node's settings; the release that it imitates may change while it is stopped."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: StorageSettings) -> None:
+        self._settings = settings
+        self.profile: VersionProfile = settings.profile
 
     @property
     def snapshot(self) -> NetworkSnapshot | None:

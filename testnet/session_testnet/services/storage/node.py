@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,6 +123,10 @@ class StorageNode:
         # Whoever waits for an answer that a knob withholds looks again.
         self._knobs_turned.set()
         self._knobs_turned = asyncio.Event()
+
+    def imitate(self, version: tuple[int, int, int]) -> None:
+        """Behave as another release from now on, with what is stored; for a node that is stopped."""
+        self._context.settings = replace(self._context.settings, version=version)
 
     def update_network(self, snapshot: NetworkSnapshot) -> None:
         """Take over a new state of the network; new members get this node's messages in the background."""

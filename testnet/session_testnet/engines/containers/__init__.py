@@ -1,0 +1,1 @@
+"""What the engines that run nodes in containers have in common."""

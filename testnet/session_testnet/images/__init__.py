@@ -1,0 +1,1 @@
+"""Build the container image that nodes and whole networks run in."""
