@@ -133,9 +133,8 @@ class DockerLauncher:
                 await daemon.ask("cannot look at the container", lambda _: container.reload())
                 published = _published_ports(container.attrs)
                 self._published.setdefault(name, published)
-                reader, writer = await greet(
-                    name, LOOPBACK, _port(published, CONTROL_PORT, name), self._token, deadline_s=READY_S
-                )
+                host, port = self._control_address(name, container.attrs, published)
+                reader, writer = await greet(name, host, port, self._token, deadline_s=READY_S)
             except BaseException:
                 with contextlib.suppress(DockerError):
                     await daemon.ask("cannot remove the container", lambda _: container.remove(force=True))
@@ -178,6 +177,17 @@ class DockerLauncher:
         finally:
             await daemon.close()
 
+    def _control_address(
+        self, name: str, attrs: dict[str, Any], published: dict[int, int]
+    ) -> tuple[str, int]:
+        """Return where a node takes orders: at its own address where the bridge is one of this machine."""
+        if not self._own_addresses:
+            return LOOPBACK, _port(published, CONTROL_PORT, name)
+        address = attrs["NetworkSettings"]["Networks"].get(self._network.name, {}).get("IPAddress")
+        if not address:
+            raise EngineError("start", name, "its container has ended", f"see: session-harness logs {name}")
+        return address, CONTROL_PORT
+
     @property
     def _open_daemon(self) -> Daemon:
         assert self._daemon is not None, "a launcher is prepared first"
@@ -203,7 +213,8 @@ class DockerLauncher:
         host, before, limits = self._hosts[name], self._published.get(name, {}), self._options.containers
         # A port that is not given is chosen by Docker, and kept from then on.
         ports = {f"{port}/tcp": (host, before.get(port)) for port in (HTTPS_PORT, OMQ_PORT)}
-        ports[f"{CONTROL_PORT}/tcp"] = (LOOPBACK, None)
+        if not self._own_addresses:
+            ports[f"{CONTROL_PORT}/tcp"] = (LOOPBACK, None)
         own_files = self._options.data_dir is not None and os.getuid() != 0
         network = self._network.name
         return client.containers.create(
