@@ -362,7 +362,7 @@ def test_the_doctor_says_what_is_there(cli: Any) -> None:
     everywhere = ["Python", "dependencies", "event loop", "loopback", "open files", "Docker"]
     assert subjects[: len(everywhere)] == everywhere
     # What a container engine offers is looked at where there is one.
-    assert set(subjects[len(everywhere) :]) <= {"Docker Swarm", "podman"}
+    assert set(subjects[len(everywhere) :]) <= {"Docker Swarm", "image", "podman"}
     assert "Python" in cli("doctor").out
 
 
