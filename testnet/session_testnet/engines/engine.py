@@ -1,6 +1,7 @@
 """Run a whole network: its servers in this process, and its nodes wherever the provider puts them."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -229,12 +230,12 @@ class Engine:
                     registration(self._topology, spec, node.endpoints, node.omq_endpoints)
                 ),
             )
+            self._servers.admit(node.endpoints)
+            await self._spread()
+            await node.catch_up()
         except BaseException:
-            await self._discard(node)
+            await self._withdraw(node)
             raise
-        self._servers.admit(node.endpoints)
-        await self._spread()
-        await node.catch_up()
         await self.settle()
         self._logs.write(name, "info", "joined")
         return name
@@ -388,6 +389,14 @@ class Engine:
         self._nodes.pop(name, None)
         self.endpoints.nodes.pop(name, None)
         self.endpoints.nodes_omq.pop(name, None)
+
+    async def _withdraw(self, node: Node) -> None:
+        """Undo all that was done to let a node join."""
+        self._servers.expel(node.endpoints)
+        await self._discard(node)
+        with contextlib.suppress(RegistryError):
+            self.registry.remove_node(node.spec.name)
+            await self._spread()
 
     def _running(self) -> list[Node]:
         return [node for node in self._nodes.values() if node.status is NodeStatus.RUNNING]

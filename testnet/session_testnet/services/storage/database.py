@@ -1,14 +1,24 @@
 """What a storage node keeps: messages in order of arrival, and revoked sub-accounts (storage-rpc §13)."""
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from session_protocol.storage_auth import ALL_NAMESPACES
 from session_testnet.services.sqlite_file import DatabaseForm, open_database, transaction
-from session_testnet.services.storage.removals import REMOVALS_SCHEMA, Removals
+from session_testnet.services.storage.removals import (
+    ANY_NAMESPACE,
+    ANY_TIME,
+    MAX_UNSEEN,
+    REMOVALS_SCHEMA,
+    Removal,
+    Removals,
+)
 from session_testnet.services.storage.settings import MAX_REVOKED_TOKENS
 from session_testnet.services.storage.undelivered import UNDELIVERED_SCHEMA, Undelivered
 
@@ -19,7 +29,7 @@ from session_testnet.services.storage.undelivered import UNDELIVERED_SCHEMA, Und
 _FORM: Final = DatabaseForm(
     owner="storage node",
     application_id=0x53484E31,
-    version=2,
+    version=3,
     schema=REMOVALS_SCHEMA  # noqa: S608 - statements that make tables, without values
     + UNDELIVERED_SCHEMA
     + """
@@ -57,6 +67,9 @@ _FORM: Final = DatabaseForm(
         BEGIN DELETE FROM owners WHERE id = OLD.owner; END;
     """,
 )
+
+
+_logger: Final = logging.getLogger(__name__)
 
 
 class DatabaseFull(Exception):
@@ -103,11 +116,11 @@ class MessageDatabase:
     store nothing from then on, as if the disk were full.
     """
 
-    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+    def __init__(self, path: Path | None, *, max_bytes: int, max_unseen: int = MAX_UNSEEN) -> None:
         self.full = False
         self._db = open_database(path, _FORM)
         self._db.row_factory = None
-        self.removals = Removals(self._db)
+        self.removals = Removals(self._db, max_unseen)
         self.undelivered = Undelivered(self._db)
         self._stamp = self._newest = self._newest_stamp()
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
@@ -152,7 +165,7 @@ class MessageDatabase:
             with transaction(self._db):
                 return self._insert(message)
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
-            raise _full(error) from error
+            raise DatabaseFull(str(error)) from error
 
     def replace(self, message: StoredMessage, *, only_newer: bool = True) -> StoreOutcome | None:
         """Keep a message as the only one of its namespace; None when a kept one is not older.
@@ -182,7 +195,7 @@ class MessageDatabase:
                 self.removals.record_hashes(message.account, (row[0] for row in replaced), self._stamp)
             return outcome
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
-            raise _full(error) from error
+            raise DatabaseFull(str(error)) from error
 
     def retrieve(
         self,
@@ -220,18 +233,17 @@ class MessageDatabase:
 
     def delete(self, account: bytes, hashes: Iterable[str]) -> list[str]:
         """Delete messages of an account by hash; return the sorted hashes of those that were there."""
-        owner, hashes = self._owner(account), tuple(hashes)
+        wanted = dict.fromkeys(hashes)
         with transaction(self._db):
-            rows = [
-                row
-                for each in hashes
-                for row in self._db.execute(
-                    "DELETE FROM messages WHERE hash = ? AND owner = ? AND stored <= ? RETURNING hash",
-                    (each, owner, self._stamp),
-                ).fetchall()
-            ]
-            self.removals.record_hashes(account, hashes, self._stamp)
-        return sorted(row[0] for row in rows)
+            known = self.times(account, wanted)
+            deleted = self._db.execute(
+                "DELETE FROM messages WHERE stored <= ? AND hash IN (SELECT value FROM json_each(?))"
+                " RETURNING hash",
+                (self._stamp, _list(known)),
+            ).fetchall()
+            # After the deletion, which makes room where the disk is full.
+            self.removals.record_hashes(account, wanted, self._stamp, seen=known.keys())
+        return sorted(row[0] for row in deleted)
 
     def delete_all(
         self, account: bytes, namespace: int | str, *, before: int | None = None
@@ -244,12 +256,13 @@ class MessageDatabase:
         if before is not None:
             where, values = f"{where} AND timestamp <= ?", (*values, before)
         with transaction(self._db):
-            self.removals.record_range(account, namespace, before, self._stamp)
-            return self._db.execute(
+            deleted = self._db.execute(
                 f"DELETE FROM messages WHERE {where} AND stored <= ?"  # noqa: S608 - no value in the text
                 " RETURNING namespace, hash",
                 (*values, self._stamp),
             ).fetchall()
+            self.removals.record_range(account, namespace, before, self._stamp)
+        return deleted
 
     def shorten_all(self, account: bytes, namespace: int | str, expiry: int) -> list[tuple[int, str]]:
         """Let every message expire at ``expiry`` that would later; return namespace and hash of each."""
@@ -263,14 +276,15 @@ class MessageDatabase:
     def times(self, account: bytes, hashes: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Return timestamp and expiry of the messages of an account that are there, by hash."""
         owner = self._owner(account)
-        found: dict[str, tuple[int, int]] = {}
-        for each in hashes:
-            row = self._db.execute(
-                "SELECT timestamp, expiry FROM messages WHERE hash = ? AND owner = ?", (each, owner)
-            ).fetchone()
-            if row is not None:
-                found[each] = row
-        return found
+        if owner is None:
+            return {}
+        # The join must begin with the list, however long it is: the planner cannot know.
+        rows = self._db.execute(
+            "SELECT hash, timestamp, expiry FROM json_each(?) CROSS JOIN messages"
+            " ON hash = value WHERE owner = ?",
+            (_list(hashes), owner),
+        )
+        return {message: (timestamp, expiry) for message, timestamp, expiry in rows}
 
     def set_expiries(self, expiries: Sequence[tuple[str, int]]) -> None:
         """Set when messages expire, given pairs of hash and time."""
@@ -358,17 +372,36 @@ class MessageDatabase:
 
     def purge(self, now_ms: int) -> int:
         """Delete what has expired; return how many messages that were."""
+        try:
+            count = self._purge(now_ms, self._lives_cut_short(now_ms))
+        except sqlite3.OperationalError as error:
+            # Room is more important than that a copy of what has expired may come back for a while.
+            _logger.warning("expired messages are purged, but not remembered: %s", error)
+            count = self._purge(now_ms, [])
+        self.undelivered.write_down()
+        return count
+
+    def _lives_cut_short(self, now_ms: int) -> list[Removal]:
+        """Return what is to be remembered of messages that have expired earlier than they would have.
+
+        Another member may have missed that a life was shortened; its copy must not come back here.
+        """
+        rows = self._db.execute(
+            "SELECT type, pubkey, hash, shortened FROM messages JOIN owners ON owners.id = owner"
+            " WHERE expiry <= ? AND shortened > 0",
+            (now_ms,),
+        )
+        return [
+            Removal(bytes([kind]) + key, message, ANY_NAMESPACE, ANY_TIME, by_expiry=True, stamp=stamp)
+            for kind, key, message, stamp in rows.fetchall()
+        ]
+
+    def _purge(self, now_ms: int, notes: Sequence[Removal]) -> int:
         with transaction(self._db):
-            # Another member may have missed that a life was shortened; its copy must not come back here.
-            shortened = self._db.execute(
-                "SELECT type, pubkey, hash, shortened FROM messages JOIN owners ON owners.id = owner"
-                " WHERE expiry <= ? AND shortened > 0",
-                (now_ms,),
-            ).fetchall()
-            for kind, key, message, stamp in shortened:
-                self.removals.record_hashes(bytes([kind]) + key, [message], stamp, by_expiry=True)
             self.removals.purge(now_ms)
-            return self._db.execute("DELETE FROM messages WHERE expiry <= ?", (now_ms,)).rowcount
+            count = self._db.execute("DELETE FROM messages WHERE expiry <= ?", (now_ms,)).rowcount
+            self.removals.record_all(notes)
+        return count
 
     def count(self) -> int:
         """Return the number of messages."""
@@ -483,9 +516,9 @@ class MessageDatabase:
         return StoreOutcome(already=False, expiry=message.expiry)
 
 
-def _full(error: sqlite3.Error) -> DatabaseFull:
-    # SQLite rolls back by itself when it is full: the reason lies behind the error of a second rollback.
-    return DatabaseFull(str(error.__context__ or error))
+def _list(texts: Iterable[str]) -> str:
+    """Return texts in the form in which a statement can take any number of them."""
+    return orjson.dumps(list(texts)).decode()
 
 
 def _of_namespace(owner: int | None, namespace: int | str) -> tuple[str, tuple[int | str | None, ...]]:

@@ -10,7 +10,6 @@ not in it.
 import asyncio
 import contextlib
 import logging
-import sqlite3
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -67,9 +66,7 @@ class Handover:
         database = self._context.database
         before, view = database.undelivered.view(), NetworkView.of(now, self._context.own_swarm)
         if before != view:
-            debts = list(self._debts_of_change(before, view, now))
-            if debts:
-                database.undelivered.add(debts)
+            database.undelivered.add(list(self._debts_of_change(before, view, now)))
             database.undelivered.remember(view)
         if now.by_key(self._context.ed25519_hex) is None:
             database.undelivered.add(list(self._debts_to_leave_behind(now)))
@@ -77,12 +74,7 @@ class Handover:
 
     def owe(self, peer: str, account: bytes, since: int) -> None:
         """Note that a peer has missed a change of an account."""
-        try:
-            self._context.database.undelivered.add([Debt(peer, account, since)])
-        except sqlite3.OperationalError as error:
-            # The disk is full: the member will lack this until the account is handed over as a whole.
-            _logger.warning("node %s cannot note what a member missed: %s", self._context.name, error)
-            return
+        self._context.database.undelivered.add([Debt(peer, account, since)])
         self._check_soon()
 
     def receive(self, payload: Any) -> PeerReply:
@@ -218,7 +210,8 @@ class Handover:
                 for peer in self._context.database.undelivered.peers()
                 if peer not in self._pauses or self._pauses[peer].until <= loop.time()
             ]
-            await asyncio.gather(*(self._delivery_to(peer) for peer in due))
+            # What goes wrong is logged when it does, and tried again.
+            await asyncio.gather(*(self._delivery_to(peer) for peer in due), return_exceptions=True)
 
     def _delivery_to(self, peer: str) -> "asyncio.Task[bool]":
         """Return the delivery to a peer that is under way, or begin one: never two at a time."""

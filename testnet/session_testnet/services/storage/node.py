@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -255,7 +256,11 @@ class StorageNode:
         # Nodes take turns, by their keys: 1,000 that purged at once kept all requests waiting for 55 ms.
         await asyncio.sleep(period_s * self._context.identity.ed25519_pk[0] / 256)
         while True:
-            self.purge()
+            try:
+                self.purge()
+            except sqlite3.Error:
+                # The disk may be full, or fail for a while: a later turn may succeed.
+                _logger.exception("node %s failed to purge", self.name)
             await asyncio.sleep(period_s)
 
 

@@ -53,7 +53,7 @@ class Replication:
         swarm: dict[str, dict[str, Any]] = {}
         try:
             node.database.write_at(stamp)
-            own_entry = method.act(node, checked)
+            own_entry = method.perform(node, checked)
             method.mark_entry(node, own_entry)
             swarm[node.ed25519_hex] = own_entry
             for key, task in asked:
@@ -84,7 +84,7 @@ class Replication:
             node.check_swarm(request.account)
             checked = method.check(node, request, forwarded=True)
             node.database.write_at(payload.stamp or node.database.next_stamp(node.now_ms()))
-            entry = method.act(node, checked)
+            entry = method.perform(node, checked)
         except RpcError as error:
             body = error.body if isinstance(error.body, dict) else str(error.body).encode()
             return PeerReply(error.status, body)

@@ -6,7 +6,7 @@ counts, or else the longer (a later shortening may so undo an extension that was
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,8 +82,7 @@ def merge(database: MessageDatabase, transfer: Transfer, now_ms: int) -> int:
     db = database.connection
     try:
         with transaction(db):
-            for removal in transfer.removals:
-                _remove(database, removal)
+            _remove(database, transfer.removals)
             new = sum(_take(database, copy, now_ms) for copy in transfer.messages)
             for revocation in transfer.revocations:
                 _revoke(database, revocation)
@@ -125,26 +124,33 @@ def _revocations(db: sqlite3.Connection, account: bytes, since: int) -> Iterator
         yield Revocation(account, token, timestamp, bool(revoked), stamp)
 
 
-def _remove(database: MessageDatabase, removal: Removal) -> None:
-    database.removals.record(removal)
-    # The conditions are those of Removals.cover, from the other side.
-    database.connection.execute(
-        "DELETE FROM messages WHERE owner = (SELECT id FROM owners WHERE pubkey = ? AND type = ?)"
-        " AND ? IN (?, hash) AND ? IN (?, namespace) AND timestamp <= ?"
-        " AND stored <= ? AND (NOT ? OR shortened < ?)",
-        (
-            removal.account[1:],
-            removal.account[0],
-            removal.hash,
-            ANY_HASH,
-            removal.namespace,
-            ANY_NAMESPACE,
-            removal.before,
-            removal.stamp,
-            int(removal.by_expiry),
-            removal.stamp,
-        ),
-    )
+def _remove(database: MessageDatabase, removals: Sequence[Removal]) -> None:
+    # The conditions are those of Removals.cover, from the other side. A hash names at most one row.
+    seen: set[str] = set()
+    for account in {removal.account for removal in removals}:
+        hashes = [each.hash for each in removals if each.account == account and each.hash != ANY_HASH]
+        seen |= database.times(account, hashes).keys()
+    by_hash = [each for each in removals if each.hash in seen]
+    ranges = [each for each in removals if each.hash == ANY_HASH]
+    for condition, rows in (("hash = ?2", by_hash), ("?2 = ''", ranges)):
+        database.connection.executemany(
+            "DELETE FROM messages WHERE owner = (SELECT id FROM owners WHERE pubkey = ?7 AND type = ?1)"  # noqa: S608 - constants
+            f" AND {condition} AND ?3 IN ({ANY_NAMESPACE}, namespace) AND timestamp <= ?4"
+            " AND stored <= ?5 AND (NOT ?6 OR shortened < ?5)",
+            [
+                (
+                    each.account[0],
+                    each.hash,
+                    each.namespace,
+                    each.before,
+                    each.stamp,
+                    int(each.by_expiry),
+                    each.account[1:],
+                )
+                for each in rows
+            ],
+        )
+    database.removals.record_all(removals, seen=seen)
 
 
 def _take(database: MessageDatabase, copy: MessageCopy, now_ms: int) -> bool:
