@@ -45,6 +45,8 @@ NEW_SWARM = f"{2**62:x}"
 class Message:
     """An acknowledged message: who holds it for sure, and between which times it may expire.
 
+    ``witnesses`` are those that acknowledged its last store: each of them can give it to all others.
+
     Where a member was away, a change of expiry that it made or missed may win or lose against others: then
     the message may go from ``earliest`` on, and must be gone at ``latest``.
     """
@@ -52,6 +54,7 @@ class Message:
     earliest: int
     latest: int
     holders: set[str] = field(default_factory=set)
+    witnesses: set[str] = field(default_factory=set)
 
 
 class Swarm(RuleBasedStateMachine):
@@ -65,6 +68,8 @@ class Swarm(RuleBasedStateMachine):
         self.decommissioned: set[str] = set()
         # Whether everything that was acknowledged is on all members.
         self.in_sync = True
+        # Who has acknowledged each change that is not on all members yet.
+        self.witnesses: list[set[str]] = []
         self.messages: dict[tuple[int, int, bytes], Message] = {}
         # Messages that a node may have lost and got again, at the end: deleted or expired, and stored again,
         # or kept alive while it was away and had let them expire.
@@ -110,9 +115,9 @@ class Swarm(RuleBasedStateMachine):
             self.came_back.add(name)
         known.earliest = max(known.earliest, expiry)
         known.latest = max(known.latest, expiry)
+        known.holders, known.witnesses = set(swarm), set(swarm)
         for node, entry_of_node in swarm.items():
             assert entry_of_node["hash"] == name
-            known.holders.add(node)
             if not entry_of_node.get("already"):
                 self.order[node].append(name)
 
@@ -231,8 +236,9 @@ class Swarm(RuleBasedStateMachine):
             for each in nodes
             if each.name in rest and each.swarm_id == node.swarm_id and each.name not in self.stopped
         ]
-        # A stopped node takes along what it has not handed over, and one without heirs what was its alone.
-        if not heirs or (node.name in self.stopped and not self.in_sync) or node.name in self.decommissioned:
+        # A stopped node takes along what it alone has acknowledged, and one without heirs what it alone has.
+        takes_along = node.name in self.stopped and any(each <= {node.name} for each in self.witnesses)
+        if not heirs or takes_along or node.name in self.decommissioned:
             return
         self.network.remove_node(node.name)
         self.stopped.discard(node.name)
@@ -240,6 +246,9 @@ class Swarm(RuleBasedStateMachine):
         self.deleted.pop(node.name, None)
         for message in self.messages.values():
             message.holders.discard(node.name)
+            message.witnesses.discard(node.name)
+        for witnesses in self.witnesses:
+            witnesses.discard(node.name)
         self.settle()
 
     def node_is_decommissioned(self, number: int) -> None:
@@ -341,9 +350,11 @@ class Swarm(RuleBasedStateMachine):
         assert {name for name, each in entries.items() if each.get("failed")} == (
             {node.name for node in members} & self.stopped
         )
+        done = {name: each for name, each in entries.items() if not each.get("failed")}
         if len(running) < len(members):
             self.in_sync = False
-        return {name: each for name, each in entries.items() if not each.get("failed")}
+            self.witnesses.append(set(done))
+        return done
 
     def gone(self, keys: list[tuple[int, int, bytes]], swarm: dict[str, Any]) -> None:
         for key in keys:
@@ -355,6 +366,12 @@ class Swarm(RuleBasedStateMachine):
         assert self.network.settle() == 0
         if not self.stopped:
             self.in_sync = True
+            self.witnesses.clear()
+        running = set(self.running())
+        for (who, _, _), message in self.messages.items():
+            if message.witnesses & running:
+                members = {node.name for node in self.network.swarm(ACCOUNTS[who].account_id)}
+                message.holders |= members & running
 
 
 PROFILE = settings(

@@ -139,6 +139,11 @@ class MessageDatabase:
         """Return the stamp of a new change: the time, or later than every change known."""
         return max(now_ms, self._newest + 1)
 
+    @property
+    def newest_stamp(self) -> int:
+        """Return the newest stamp that this node knows of."""
+        return self._newest
+
     def write_at(self, stamp: int) -> None:
         """Let the changes that follow carry this stamp."""
         self._stamp = stamp

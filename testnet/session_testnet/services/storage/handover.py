@@ -24,6 +24,7 @@ from session_testnet.trace import Trace
 
 COMMAND: Final = "data"
 READY_COMMAND: Final = "data_ready"
+MISSED_COMMAND: Final = "missed"
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -34,6 +35,15 @@ class Ready:
 
     key: str
     needs_dump: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Say which nodes (Ed25519 keys, hex) lack an account's changes from the stamp ``since`` on."""
+
+    account: bytes
+    since: int
+    keys: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -72,10 +82,20 @@ class Handover:
             database.undelivered.add(list(self._debts_to_leave_behind(now)))
         self._deliver_soon()
 
-    def owe(self, peer: str, account: bytes, since: int) -> None:
-        """Note that a peer has missed a change of an account."""
-        self._context.database.undelivered.add([Debt(peer, account, since)])
+    def owe(self, missed: Missed) -> None:
+        """Note that nodes have missed a change of an account, which this one has made."""
+        debts = [Debt(key, missed.account, missed.since) for key in missed.keys]
+        self._context.database.undelivered.add(debts)
         self._check_soon()
+
+    def others_missed(self, payload: Any) -> PeerReply:
+        """Note what another member says of those that have missed a change."""
+        node = self._context
+        if not isinstance(payload, Missed):
+            return PeerReply(400, b"expected what others have missed")
+        known = {member.ed25519_pk for member in node.other_members()}
+        self.owe(Missed(payload.account, payload.since, tuple(key for key in payload.keys if key in known)))
+        return PeerReply(200, b"OK")
 
     def receive(self, payload: Any) -> PeerReply:
         """Take over what another node tells; what is newer here stays."""
@@ -108,7 +128,7 @@ class Handover:
             )
         self._pauses.pop(payload.key, None)
         self._deliver_soon()
-        return PeerReply(200, b"OK")
+        return PeerReply(200, {"newest": node.database.newest_stamp})
 
     def resume(self) -> None:
         """Deliver from now on, and tell the other members that this one can be given what it missed."""
@@ -119,6 +139,11 @@ class Handover:
             task = asyncio.get_running_loop().create_task(self._announce())
             self._announcements.add(task)
             task.add_done_callback(self._announcements.discard)
+
+    async def announced(self) -> None:
+        """Wait until the other members have told this one, if it has just come back, how far they are."""
+        while self._announcements:
+            await asyncio.wait(self._announcements)
 
     async def suspend(self) -> None:
         """Send nothing more until :meth:`resume`; what is owed stays noted."""
@@ -140,8 +165,7 @@ class Handover:
         """
         if not self._active:
             return
-        while self._announcements:
-            await asyncio.gather(*self._announcements)
+        await self.announced()
         owed = self._context.database.undelivered.peers()
         await asyncio.gather(
             *(self._delivery_to(peer) for peer in owed if reachable is None or peer in reachable)
@@ -307,12 +331,16 @@ class Handover:
 
         async def tell(peer: str) -> None:
             with contextlib.suppress(PeerTimeout, PeerUnreachable):
-                await self._peers.request(
+                reply = await self._peers.request(
                     peer,
                     READY_COMMAND,
                     ready,
-                    timeout_s=node.settings.retry_timeout_s,
+                    timeout_s=node.settings.peer_timeout_s,
                     sender=node.ed25519_hex,
                 )
+                newest = reply.body.get("newest") if isinstance(reply.body, dict) else None
+                if isinstance(newest, int):
+                    # Otherwise what this node stamps could be older than what it has missed.
+                    node.database.know(newest)
 
         await asyncio.gather(*(tell(peer) for peer in members))

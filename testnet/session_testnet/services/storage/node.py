@@ -25,7 +25,7 @@ from session_testnet.services.storage.dispatch import Dispatcher
 from session_testnet.services.storage.exits import ExitMap
 from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
 from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
-from session_testnet.services.storage.handover import READY_COMMAND, Handover
+from session_testnet.services.storage.handover import MISSED_COMMAND, READY_COMMAND, Handover
 from session_testnet.services.storage.http_front import HttpFront
 from session_testnet.services.storage.omq import Monitor, OmqFront
 from session_testnet.services.storage.onion_hops import COMMAND as ONION_COMMAND
@@ -174,7 +174,7 @@ class StorageNode:
     async def handle_peer(self, command: str, payload: Any, sender: str = "") -> PeerReply:
         """Answer another node; never raises.
 
-        Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready`` and ``ping``.
+        Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready``, ``missed`` and ``ping``.
         ``sender`` is the key of the node that asks, as far as the link between them knows it.
         """
         try:
@@ -187,6 +187,8 @@ class StorageNode:
                     return await self._member_trouble() or self._handover.receive(payload)
                 case _ if command == READY_COMMAND:
                     return self._handover.peer_is_ready(payload)
+                case _ if command == MISSED_COMMAND:
+                    return self._handover.others_missed(payload)
                 case "ping":
                     return PeerReply(200, b"pong")
         except Exception:
