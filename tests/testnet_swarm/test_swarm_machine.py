@@ -37,7 +37,7 @@ STORES = st.fixed_dictionaries(
 )
 ACCOUNTS = (Account.from_seed(bytes(range(32))), Account.from_seed(bytes([6]) * 32))
 NAMESPACES = (0, 5)
-MAX_NODES = 6
+MAX_NODES = 8
 NEW_SWARM = f"{2**62:x}"
 
 
@@ -62,7 +62,7 @@ class Swarm(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = session_testnet.open_local(Topology.default(4, seed="machine", swarms=2))
+        self.network = session_testnet.open_local(Topology.default(6, seed="machine", swarms=2))
         self.epoch = self.network.clock.now_ms()
         self.stopped: set[str] = set()
         self.decommissioned: set[str] = set()
@@ -202,6 +202,27 @@ class Swarm(RuleBasedStateMachine):
         self.stopped.discard(name)
         self.settle()
 
+    @rule(stores=STORES, missing=st.integers(0, MAX_NODES), leaves=st.booleans())
+    def asked_node_ends(self, stores: dict[str, int], missing: int, leaves: bool) -> None:
+        """A member misses a message, and before it is back the node ends, or leaves, that was asked."""
+        members = self.running_members(stores["who"])
+        if len(members) < 3:
+            return
+        absent = members.pop(missing % len(members))
+        asked = members[stores["entry"] % len(members)]
+        # A member that has nothing would be given everything, whatever it has missed.
+        self.store(**{**stores, "text": 5 - stores["text"]})
+        self.network.node(absent).stop()
+        self.stopped.add(absent)
+        self.store(**stores)
+        self.network.node(asked).stop()
+        self.stopped.add(asked)
+        if leaves:
+            self.node_leaves([node.name for node in self.network.nodes].index(asked))
+        self.network.node(absent).start()
+        self.stopped.discard(absent)
+        self.settle()
+
     @rule(
         change=st.sampled_from(("joins", "founds", "leaves", "decommissioned", "recommissioned")),
         number=st.integers(0, MAX_NODES),
@@ -329,6 +350,10 @@ class Swarm(RuleBasedStateMachine):
     def running(self) -> list[str]:
         return [node.name for node in self.network.nodes if node.name not in self.stopped]
 
+    def running_members(self, who: int) -> list[str]:
+        members = self.network.swarm(ACCOUNTS[who].account_id)
+        return [node.name for node in members if node.name not in self.stopped]
+
     def name_of(self, key: tuple[int, int, bytes]) -> str:
         who, namespace, data = key
         return message_hash(bytes.fromhex(ACCOUNTS[who].account_id), namespace, data)
@@ -340,10 +365,10 @@ class Swarm(RuleBasedStateMachine):
     def ask(self, who: int, entry: int, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         """Ask a running member; return the entries of those that did it, by name, or None without one."""
         members = self.network.swarm(ACCOUNTS[who].account_id)
-        running = [node for node in members if node.name not in self.stopped]
+        running = self.running_members(who)
         if not running:
             return None
-        answer = self.network.storage_rpc(running[entry % len(running)].name, method, params)
+        answer = self.network.storage_rpc(running[entry % len(running)], method, params)
         assert answer["status"] == 200, answer
         names = {node.pubkey_ed25519: node.name for node in members}
         entries = {names[key]: each for key, each in answer["body"]["swarm"].items()}

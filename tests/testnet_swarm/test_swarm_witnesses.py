@@ -19,8 +19,10 @@ def test_the_asked_node_may_end_before_the_one_that_missed_it_returns(
     clients: Clients, alice: Account, end: str
 ) -> None:
     network = clients.network
+    # A member that has nothing at all would get everything anyway.
+    kept = clients.store(A, alice, "kept")
     network.node(B).stop()
-    stored = [clients.store(A, alice, text) for text in ("one", "two")]
+    stored = [kept, *(clients.store(A, alice, text) for text in ("one", "two"))]
     gone = clients.store(A, alice, "gone")
     clients.ask(A, alice, "delete", messages=[gone])
     getattr(network.node(A), "stop" if end == "remove" else end)()
@@ -35,6 +37,7 @@ def test_what_others_missed_is_known_after_a_restart(
     open_network: Callable[..., Clients], alice: Account, tmp_path: Path
 ) -> None:
     before = open_network(3, data_dir=tmp_path)
+    kept = before.store(A, alice, "kept")
     before.network.node(B).stop()
     message = before.store(A, alice, "x")
     before.network.close()
@@ -42,7 +45,7 @@ def test_what_others_missed_is_known_after_a_restart(
         file.unlink()
     after = open_network(3, data_dir=tmp_path)
     assert after.network.settle() == 0
-    assert [after.held(node, alice) for node in (A, B, C)] == [[message]] * 3
+    assert [after.held(node, alice) for node in (A, B, C)] == [[kept, message]] * 3
 
 
 def test_the_asked_node_gets_what_it_could_not_keep_itself(clients: Clients, alice: Account) -> None:
