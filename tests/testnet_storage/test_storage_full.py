@@ -109,9 +109,10 @@ def test_purging_a_full_database_makes_room(size: int) -> None:
         database.store(message(number, size))
     database.write_at(2)
     assert len(database.shorten_all(ALICE, 0, 500)) == many
+    database.write_at(3)
     fill(database)
     assert database.purge(500) == many
-    database.write_at(3)
+    database.write_at(4)
     assert database.store(message(many, size, expiry=2000)) is not None
     database.close()
 

@@ -66,7 +66,9 @@ class StorageNode:
     ) -> None:
         settings = settings or StorageSettings()
         gate = fault_gate or NoFaults()
-        self._database = MessageDatabase(database, max_bytes=settings.database_bytes)
+        self._database = MessageDatabase(
+            database, max_bytes=settings.database_bytes, profile=settings.profile
+        )
         self._context = NodeContext(
             identity, name, clock=clock, database=self._database, settings=settings, oxend=oxend
         )

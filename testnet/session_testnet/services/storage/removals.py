@@ -135,6 +135,15 @@ class Removals:
         ).fetchone()
         return row is not None
 
+    def last(self, account: bytes, message: str, namespace: int, timestamp: int) -> int:
+        """Return the stamp of the last request that would have removed a message; -1 if there is none."""
+        (stamp,) = self._db.execute(
+            "SELECT max(stamp) FROM removals WHERE account = ? AND hash IN (?, ?) AND namespace IN (?, ?)"
+            " AND before >= ? AND NOT by_expiry",
+            (account, ANY_HASH, message, ANY_NAMESPACE, namespace, timestamp),
+        ).fetchone()
+        return -1 if stamp is None else int(stamp)
+
     def since(self, account: bytes, stamp: int) -> list[Removal]:
         """Return an account's removals from a stamp on."""
         rows = self._db.execute(

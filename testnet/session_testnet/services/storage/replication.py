@@ -45,7 +45,8 @@ class Replication:
         checked = method.check(node, request, forwarded=False)
         await self._handover.announced()
         stamp = node.database.next_stamp(node.now_ms())
-        forwarded = ForwardedRequest(method.name, request, stamp)
+        decided = method.decide(node, checked)
+        forwarded = ForwardedRequest(method.name, decided, stamp)
         # Tasks start in the order of their creation, after this node has acted: what one member stores
         # before another request, all do.
         asked = [
@@ -55,7 +56,7 @@ class Replication:
         swarm: dict[str, dict[str, Any]] = {}
         try:
             node.database.write_at(stamp)
-            own_entry = method.perform(node, checked)
+            own_entry = method.perform(node, decided)
             method.mark_entry(node, own_entry)
             swarm[node.ed25519_hex] = own_entry
             for key, task in asked:

@@ -63,6 +63,10 @@ class SwarmMethod(Method[OfAccount]):
         ``forwarded`` requests come from another member, that has checked them by its own clock a moment ago.
         """
 
+    def decide(self, node: NodeContext, request: OfAccount) -> OfAccount:  # noqa: ARG002 - of this node
+        """Return the checked request with what the asked node decides for all members."""
+        return request
+
     def perform(self, node: NodeContext, request: OfAccount) -> dict[str, Any]:
         """Act and return this node's entry, which may be that its database failed (storage-rpc §9)."""
         try:

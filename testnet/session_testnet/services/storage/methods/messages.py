@@ -69,11 +69,7 @@ class StoreMethod(SwarmMethod[Store]):
             request.data,
         )
         outbox = is_public_outbox(request.namespace)
-        outcome = (
-            node.database.replace(message, only_newer=node.profile.outbox_keeps_newest)
-            if outbox
-            else node.database.store(message)
-        )
+        outcome = node.database.replace(message) if outbox else node.database.store(message)
         entry: dict[str, Any] = {
             "hash": request.hash,
             # An obsolete message is neither kept nor refused.
