@@ -1,5 +1,6 @@
 """What a storage node keeps: messages in order of arrival, and revoked sub-accounts (storage-rpc §13)."""
 
+import itertools
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -126,6 +127,7 @@ class MessageDatabase:
     ) -> None:
         profile = profile or profile_of(NEWEST_VERSION)
         self.full = False
+        self._max_unseen = max_unseen
         self._db = open_database(path, _FORM)
         self._db.row_factory = None
         self.removals = Removals(self._db, max_unseen)
@@ -327,9 +329,10 @@ class MessageDatabase:
 
     def change_lives(self, account: bytes, kind: Kind, expiries: Mapping[str, int]) -> dict[str, Life]:
         """Change when messages of an account expire; tell of those that are here."""
-        changes = [
-            LifeChange(self._stamp, kind, expiry, account, message) for message, expiry in expiries.items()
-        ]
+        known = self.times(account, expiries)
+        unknown = (each for each in expiries if each not in known)
+        hashes = [*known, *itertools.islice(unknown, self._max_unseen)]
+        changes = [LifeChange(self._stamp, kind, expiries[each], account, each) for each in hashes]
         with transaction(self._db):
             return self.lives.change(changes)
 

@@ -1,5 +1,6 @@
 """Remember what has been removed: a copy of it that comes late from another node must not bring it back."""
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,9 @@ class Removals:
         self, account: bytes, hashes: Iterable[str], stamp: int, *, seen: Collection[str] | None = None
     ) -> None:
         """Remember that messages were removed by hash; only those in ``seen`` were here (None: all)."""
+        if seen is not None:
+            unseen = (each for each in hashes if each not in seen)
+            hashes = [*seen, *itertools.islice(unseen, self._max_unseen)]
         self.record_all(
             [
                 Removal(account, each, ANY_NAMESPACE, ANY_TIME, by_expiry=False, stamp=stamp)
