@@ -173,8 +173,7 @@ class Engine:
         if node.status is NodeStatus.STOPPED:
             return
         await (node.kill() if verb == "kill" else node.stop())
-        self.registry.set_reachable(name, reachable=False)
-        await self._spread()
+        await self._tell_reachable(name, reachable=False)
         self._logs.write(name, "info", "killed" if verb == "kill" else "stopped")
 
     async def start_node(self, name: str) -> None:
@@ -183,8 +182,7 @@ class Engine:
         if node.status is not NodeStatus.STOPPED:
             return
         await node.start(self.registry.snapshot())
-        self.registry.set_reachable(name, reachable=True)
-        await self._spread()
+        await self._tell_reachable(name, reachable=True)
         self._logs.write(name, "info", "started again")
 
     async def pause_node(self, name: str) -> None:
@@ -195,12 +193,14 @@ class Engine:
             raise EngineError("pause", name, "it is stopped", "start it first")
         if node.status is NodeStatus.RUNNING:
             await node.pause()
+            await self._tell_reachable(name, reachable=False)
 
     async def resume_node(self, name: str) -> None:
         """Let a paused node answer again, first of all what it was asked meanwhile."""
         node = self._node("resume", name)
         if node.status is NodeStatus.PAUSED:
             await node.resume(self.registry.snapshot())
+            await self._tell_reachable(name, reachable=True)
 
     async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
         """Let a new node join; return its name when it has its swarm's messages.
@@ -397,6 +397,11 @@ class Engine:
         with contextlib.suppress(RegistryError):
             self.registry.remove_node(node.spec.name)
             await self._spread()
+
+    async def _tell_reachable(self, name: str, *, reachable: bool) -> None:
+        """Let the registry know how the reachability tests of a node end from now on."""
+        self.registry.set_reachable(name, reachable, now_s=self._clock.now_ms() // 1000)
+        await self._spread()
 
     def _running(self) -> list[Node]:
         return [node for node in self._nodes.values() if node.status is NodeStatus.RUNNING]
