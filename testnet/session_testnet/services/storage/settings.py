@@ -17,9 +17,14 @@ SIGNATURE_TOLERANCE_MS = 60_000
 FORWARDED_TOLERANCE_MS = 70_000
 RETRIEVE_MAX_BYTES = 7_800_000
 MAX_SUBREQUESTS = 20
+# Clients share one full page out among the requests of a batch (storage-rpc §14). Twice that leaves them
+# room, where 20 full pages would be a reply of 156 MB.
+MAX_BATCH_PAGES_BYTES = 2 * RETRIEVE_MAX_BYTES
 MAX_REVOKED_TOKENS = 50
 # Requests beyond this many at a time are turned away (storage-rpc §2.1).
 MAX_JOBS = 1000
+# From here on each message of one request may get an expiry of its own.
+MULTI_EXPIRY_HARDFORK = (19, 4)
 # What a member missed is delivered later. Every check tries the members whose turn it is; after a failure a
 # member has a pause, that doubles up to the longest one (network §9 has the first two times; the pauses are
 # our own choice). A member that comes back announces itself, and is not made to wait.
@@ -41,6 +46,7 @@ class StorageSettings:
     peer_timeout_s: float = 5.0
     relay_timeout_s: float = 30.0
     exit_timeout_s: float = 25.0
+    upload_timeout_s: float = 60.0
     purge_period_s: float = 10.0
     retry_check_s: float = RETRY_CHECK_S
     retry_timeout_s: float = RETRY_TIMEOUT_S

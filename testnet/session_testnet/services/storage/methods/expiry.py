@@ -27,7 +27,7 @@ from session_testnet.services.storage.requests import (
     parse_get_expiries,
 )
 from session_testnet.services.storage.results import RpcError, RpcResult
-from session_testnet.services.storage.settings import SIGNATURE_TOLERANCE_MS
+from session_testnet.services.storage.settings import MULTI_EXPIRY_HARDFORK, SIGNATURE_TOLERANCE_MS
 
 # By mode, and whether the request may only extend.
 _KINDS: Final[Mapping[tuple[ExpireMode, bool], Kind]] = {
@@ -83,6 +83,8 @@ class ExpireMethod(SwarmMethod[Expire]):
         """Check times, signature, and what a sub-account without the right to delete may do."""
         if any(expiry < node.now_ms() - SIGNATURE_TOLERANCE_MS for expiry in request.expiries):
             raise RpcError(401, "expire: timestamp should be >= current time")
+        if len(request.expiries) > 1 and node.known_network().hardfork < MULTI_EXPIRY_HARDFORK:
+            raise RpcError(403, "expire: multi-expiry requests are not yet active on the network")
         authenticate_signed(
             node,
             request,
