@@ -15,6 +15,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
 from session_testnet.knobs import FAULTLESS, NodeKnobs
+from session_testnet.storage_limits import DEFAULT_LIMITS, StorageLimits
 from session_testnet.topology_table import TopologyError, TopologyTable
 
 __all__ = [
@@ -175,6 +176,7 @@ class Topology:
     file_id_mode: FileIdMode = "numeric"
     require_blinding: bool = True
     names: tuple[NameSpec, ...] = ()
+    storage: StorageLimits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         _check_name("network", self.name)
@@ -299,7 +301,8 @@ def load_topology(path: str | Path) -> Topology:
     ``messages``), ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
     all nodes and in a ``[[node]]`` table ``knobs`` for one (:class:`~session_testnet.knobs.NodeKnobs`),
     ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``file_id_mode``,
-    ``require_blinding``. A profile fills in what the file leaves out.
+    ``require_blinding``, ``[storage]`` for the limits of all nodes
+    (:class:`~session_testnet.storage_limits.StorageLimits`). A profile fills in what the file leaves out.
     """
     file = Path(path)
     try:
@@ -351,12 +354,13 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
             file_id_mode=table.choice("file_id_mode", FILE_ID_MODES, base.file_id_mode),
             require_blinding=table.flag("require_blinding", base.require_blinding),
             names=tuple(_registered_name(each) for each in names or ()),
+            storage=table.limits(),
         )
 
 
 _TOP_KEYS = (
     *("name", "seed", "profile", "nodes", "swarms", "node", "room", "name_record", "knobs"),
-    *("height", "hardfork", "storage_version", "file_id_mode", "require_blinding"),
+    *("height", "hardfork", "storage_version", "file_id_mode", "require_blinding", "storage"),
 )
 _NODE_KEYS = ("name", "seed", "swarm_id", "knobs")
 _NAME_KEYS = ("name", "account_id")

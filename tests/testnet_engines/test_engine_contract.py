@@ -6,14 +6,17 @@ import json
 import ssl
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import session_testnet
 from session_protocol.accounts import Account
-from session_testnet import LocalNetworkHandle
+from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
 from session_testnet.control.errors import ControlError
+from session_testnet.storage_limits import StorageLimits
 
 Network = LocalNetworkHandle
 Store = Callable[..., dict[str, Any]]
@@ -305,3 +308,18 @@ def test_the_registry_knows_who_does_not_answer(network: Network, verb: str) -> 
     reachable, since, last = told()
     assert (reachable, since) == (True, 0)
     assert last >= first[2] + 3600
+
+
+def test_the_limits_of_a_topology_count_for_its_nodes(engine: str, alice: Account, store: Store) -> None:
+    limits = StorageLimits.parse({"database_mib": 1, "peer_timeout_s": 0.05})
+    topology = replace(Topology.default(3, seed="engines", swarms=1), storage=limits)
+    with session_testnet.open_local(topology, NetworkOptions(engine=engine)) as network:
+        network.node("node-03").set_knobs(member_timeout=True)
+        key = network.node("node-03").pubkey_ed25519
+        entry = store(network, "node-01", "x")["body"]["swarm"][key]
+        assert entry == {"failed": True, "timeout": True}
+        network.node("node-03").set_knobs(member_timeout=False)
+        answers = [store(network, "node-01", f"{number}" + "x" * 60_000) for number in range(20)]
+    assert answers[0]["status"] == 200
+    assert answers[-1]["status"] == 500
+    assert all(entry["query_failure"] for entry in answers[-1]["body"]["swarm"].values())

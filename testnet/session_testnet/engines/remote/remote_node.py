@@ -99,6 +99,7 @@ class RemoteNode:
             orders.Equip(
                 directory=self._launcher.directory(self.spec),
                 version=surroundings.topology.storage_version,
+                limits=surroundings.topology.storage,
                 exits=tuple(surroundings.exits.places()),
                 clock_offset_ms=surroundings.clock.offset_ms,
                 token=self._token,

@@ -67,7 +67,10 @@ class StorageNode:
         settings = settings or StorageSettings()
         gate = fault_gate or NoFaults()
         self._database = MessageDatabase(
-            database, max_bytes=settings.database_bytes, profile=settings.profile
+            database,
+            max_bytes=settings.database_bytes,
+            max_unseen=settings.kept_unseen,
+            profile=settings.profile,
         )
         self._context = NodeContext(
             identity, name, clock=clock, database=self._database, settings=settings, oxend=oxend
