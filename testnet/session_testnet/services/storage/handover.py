@@ -10,7 +10,8 @@ not in it.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container, Iterator
+import time
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -48,16 +49,27 @@ class Missed:
 
 @dataclass(slots=True)
 class _Pause:
-    """How long a peer that could not be reached is left alone, and until when (the loop's time)."""
+    """How long a peer that could not be reached is left alone, and until when."""
 
     length_s: float
     until: float
 
 
 class Handover:
-    """Deliver what is owed to other nodes, in the background, until they have it."""
+    """Deliver what is owed to other nodes, in the background, until they have it.
 
-    def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace) -> None:
+    ``time_s`` tells the time by which peers that failed have a pause.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        peers: PeerLink,
+        trace: Trace,
+        *,
+        time_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._time_s = time_s
         self._context = context
         self._peers = peers
         self._trace = trace
@@ -226,16 +238,20 @@ class Handover:
                 )
 
     async def _check(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._context.database.undelivered.peers():
             await asyncio.sleep(self._context.settings.retry_check_s)
-            due = [
-                peer
-                for peer in self._context.database.undelivered.peers()
-                if peer not in self._pauses or self._pauses[peer].until <= loop.time()
-            ]
-            # What goes wrong is logged when it does, and tried again.
-            await asyncio.gather(*(self._delivery_to(peer) for peer in due), return_exceptions=True)
+            await self.deliver_due()
+
+    async def deliver_due(self) -> None:
+        """Try once to deliver to the peers whose pause has ended by now."""
+        now = self._time_s()
+        due = [
+            peer
+            for peer in self._context.database.undelivered.peers()
+            if peer not in self._pauses or self._pauses[peer].until <= now
+        ]
+        # What goes wrong is logged when it does, and tried again.
+        await asyncio.gather(*(self._delivery_to(peer) for peer in due), return_exceptions=True)
 
     def _delivery_to(self, peer: str) -> "asyncio.Task[bool]":
         """Return the delivery to a peer that is under way, or begin one: never two at a time."""
@@ -320,7 +336,7 @@ class Handover:
             if last is None
             else min(2 * last.length_s, settings.retry_longest_pause_s)
         )
-        self._pauses[peer] = _Pause(length_s, asyncio.get_running_loop().time() + length_s)
+        self._pauses[peer] = _Pause(length_s, self._time_s() + length_s)
 
     async def _announce(self) -> None:
         node = self._context
