@@ -233,7 +233,7 @@ class Own:
         self.gone: list[Connection] = []
         self.connections: list[Connection] = []
         self.address = ""
-        self.held = asyncio.Event()
+        self.holding, self.held = asyncio.Event(), asyncio.Event()
 
     async def start(self) -> None:
         async def fail(_connection: Connection, _data: Any) -> Any:
@@ -247,6 +247,7 @@ class Own:
             return tuple(data) * 3
 
         async def hold(_connection: Connection, _data: Any) -> Any:
+            self.holding.set()
             await self.held.wait()
             return ()
 
@@ -390,7 +391,9 @@ def test_what_waits_for_one_connection_is_bounded(own: Own, own_client: Client) 
 
 
 def test_so_many_requests_wait_for_one_connection(own: Own, own_client: Client) -> None:
-    tags = [own_client.ask("x.hold", b"") for _ in range(1002)]
+    tags = [own_client.ask("x.hold", b"")]
+    own.run(own.holding.wait())
+    tags += [own_client.ask("x.hold", b"") for _ in range(1001)]
     assert own_client.receive() == [b"REPLY", tags[-1], b"503", b"Server busy, try again later"]
     own.run(own.let_go())
     for tag in tags[:-1]:
@@ -399,6 +402,7 @@ def test_so_many_requests_wait_for_one_connection(own: Own, own_client: Client) 
 
 def test_what_a_connection_has_asked_is_dropped_when_it_says_bye(own: Own, own_client: Client) -> None:
     own_client.ask("x.hold", b"")
+    own.run(own.holding.wait())
     for _ in range(5):
         own_client.ask("x.silent", b"never heard")
     own_client.send(b"BYE")
