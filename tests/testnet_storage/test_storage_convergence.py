@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import ALL_NAMESPACES, sign_request
 from session_testnet.peers import PeerReply
-from session_testnet.services.storage.database import MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.lives import Kind, LifeChange, expiry_of, relevant
+from session_testnet.services.storage.stored import StoredMessage
 from session_testnet.services.storage.transfers import export, merge
 
 Nodes = Any

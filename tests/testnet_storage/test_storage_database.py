@@ -11,8 +11,9 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.peers import DirectPeerLink
 from session_testnet.services.sqlite_file import DatabaseRefused
-from session_testnet.services.storage.database import MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.node import StorageNode
+from session_testnet.services.storage.stored import StoredMessage
 from session_testnet.trace import Trace
 
 ALICE = bytes.fromhex(Account.from_seed(bytes(range(32))).account_id)

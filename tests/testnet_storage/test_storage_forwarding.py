@@ -12,9 +12,10 @@ from session_protocol.storage_auth import sign_request
 from session_testnet.knobs import RateLimit
 from session_testnet.peers import PeerReply, PeerUnreachable
 from session_testnet.services.storage import StorageSettings
-from session_testnet.services.storage.database import MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.handover import Handover
 from session_testnet.services.storage.rate_limit import RateLimiter
+from session_testnet.services.storage.stored import StoredMessage
 from session_testnet.services.storage.transfers import MAX_TRANSFER_BYTES, export
 
 Nodes = Any

@@ -10,7 +10,8 @@ import pytest
 
 from session_protocol.accounts import Account
 from session_testnet.services.storage import StorageSettings
-from session_testnet.services.storage.database import DatabaseFull, MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
+from session_testnet.services.storage.stored import DatabaseFull, StoredMessage
 from session_testnet.services.storage.undelivered import Debt, NetworkView
 
 Nodes = Any

@@ -18,7 +18,7 @@ from typing import Any, Final
 from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.context import NodeContext, has_address
-from session_testnet.services.storage.database import DatabaseFull, StoredMessage
+from session_testnet.services.storage.stored import DatabaseFull, StoredMessage
 from session_testnet.services.storage.transfers import Transfer, export, merge
 from session_testnet.services.storage.undelivered import Debt, NetworkView
 from session_testnet.trace import Trace

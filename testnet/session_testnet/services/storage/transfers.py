@@ -12,10 +12,11 @@ from typing import Final
 
 from session_protocol.namespaces import is_public_outbox
 from session_testnet.services.sqlite_file import transaction
-from session_testnet.services.storage.database import DatabaseFull, MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.lives import Kind, LifeChange
 from session_testnet.services.storage.removals import ANY_HASH, ANY_NAMESPACE, Removal
 from session_testnet.services.storage.revocations import Revocation
+from session_testnet.services.storage.stored import DatabaseFull, StoredMessage
 from session_testnet.services.storage.undelivered import Debt
 
 # A transfer is closed before the message that would make it larger than this.

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from session_protocol.errors import ProtocolError
 from session_protocol.storage_auth import Access, verify
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.database import DatabaseFull
 from session_testnet.services.storage.fields import Params
 from session_testnet.services.storage.requests import AccountRequest, Authentication, SignedRequest
 from session_testnet.services.storage.results import RpcError, RpcResult
 from session_testnet.services.storage.settings import FORWARDED_TOLERANCE_MS, SIGNATURE_TOLERANCE_MS
+from session_testnet.services.storage.stored import DatabaseFull
 
 Request = TypeVar("Request")
 OfAccount = TypeVar("OfAccount", bound=AccountRequest)

@@ -14,12 +14,12 @@ from session_protocol.namespaces import (
 )
 from session_protocol.storage_auth import Access, required_access, signature_payload
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.database import StoredMessage
 from session_testnet.services.storage.fields import Params, missing
 from session_testnet.services.storage.methods.base import AccountMethod, SwarmMethod, authenticate, check_time
 from session_testnet.services.storage.requests import Retrieve, Store, parse_retrieve, parse_store
 from session_testnet.services.storage.results import RpcError, RpcResult
 from session_testnet.services.storage.settings import MIN_TTL_MS, STORE_TOLERANCE_MS
+from session_testnet.services.storage.stored import StoredMessage
 
 _RESERVED_TEXT: Final = f"namespace {TESTING} is reserved for testing and cannot store messages"
 

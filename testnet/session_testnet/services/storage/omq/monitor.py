@@ -10,7 +10,6 @@ from session_protocol.ed25519 import verify_detached
 from session_protocol.errors import BadFormat, ProtocolError
 from session_testnet.services.omq.commands import Connection
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.database import StoredMessage
 from session_testnet.services.storage.omq.codec import to_bt
 from session_testnet.services.storage.omq.monitor_request import (
     BAD_ARGUMENTS,
@@ -23,6 +22,7 @@ from session_testnet.services.storage.omq.monitor_request import (
     check_subaccount,
     parse_request,
 )
+from session_testnet.services.storage.stored import StoredMessage
 
 LIFE_MS: Final = 65 * 60 * 1000
 PUSH_COMMAND: Final = b"notify.message"
