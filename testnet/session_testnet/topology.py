@@ -14,6 +14,7 @@ from session_protocol.service_nodes import NodeIdentity
 from session_protocol.swarm_assignment import assign
 from session_protocol.swarms import UNASSIGNED
 from session_testnet.knobs import FAULTLESS, NodeKnobs
+from session_testnet.storage_limits import DEFAULT_LIMITS, StorageLimits
 from session_testnet.topology_file_server import FILES_KEYS, FilesSpec, parse_files
 from session_testnet.topology_table import TopologyError, TopologyTable
 
@@ -201,6 +202,7 @@ class Topology:
     require_blinding: bool = True
     names: tuple[NameSpec, ...] = ()
     roles: tuple[RoleSpec, ...] = ()
+    storage: StorageLimits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         _check_name("network", self.name)
@@ -334,7 +336,8 @@ def load_topology(path: str | Path) -> Topology:
     ``[[name_record]]`` tables (``name``, ``account_id``: registered names), ``[knobs]`` for
     all nodes and in a ``[[node]]`` table ``knobs`` for one (:class:`~session_testnet.knobs.NodeKnobs`),
     ``height``, ``hardfork``, ``storage_version`` (the release that nodes imitate), ``[files]`` with
-    ``[[files.release]]`` tables (:class:`FilesSpec`), ``require_blinding``. A profile fills in what the file
+    ``[[files.release]]`` tables (:class:`FilesSpec`), ``require_blinding``, ``[storage]`` for the limits of
+    all nodes (:class:`~session_testnet.storage_limits.StorageLimits`). A profile fills in what the file
     leaves out.
     """
     file = Path(path)
@@ -389,12 +392,13 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
             require_blinding=table.flag("require_blinding", base.require_blinding),
             names=tuple(_registered_name(each) for each in names or ()),
             roles=tuple(_role(each) for each in roles or ()),
+            storage=table.limits(),
         )
 
 
 _TOP_KEYS = (
     *("name", "seed", "profile", "nodes", "swarms", "node", "room", "role", "name_record", "knobs"),
-    *("height", "hardfork", "storage_version", "files", "require_blinding"),
+    *("height", "hardfork", "storage_version", "files", "require_blinding", "storage"),
 )
 _NODE_KEYS = ("name", "seed", "swarm_id", "knobs")
 _NAME_KEYS = ("name", "account_id")

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import KnobError, NodeKnobs
+from session_testnet.storage_limits import LimitError, StorageLimits
 
 _HEX_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 _HEX_SEED = re.compile(r"[0-9a-fA-F]{64}")
@@ -141,6 +142,16 @@ class TopologyTable:
             return base.changed(value)
         except KnobError as error:
             raise TopologyError(error.message, error.hint, key=f"{self._path}knobs") from error
+
+    def limits(self) -> StorageLimits:
+        """Return the limits of the table ``[storage]``."""
+        value = self._data.get("storage", {})
+        if not isinstance(value, dict):
+            raise self._refused("storage", value, "a table of limits")
+        try:
+            return StorageLimits.parse(value)
+        except LimitError as error:
+            raise TopologyError(error.message, error.hint, key=f"{self._path}storage") from error
 
     def swarm_id(self) -> int | None:
         """Return a swarm id: hex text, because it exceeds what TOML numbers hold, or a small number."""

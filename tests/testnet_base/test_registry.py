@@ -110,7 +110,7 @@ class TestState:
         state.remove_node("node-01")
         state.decommission("node-02")
         state.set_endpoint("node-03", Endpoint("127.0.9.1", 5))
-        state.set_reachable("node-03", reachable=False)
+        state.set_reachable("node-03", reachable=False, now_s=1)
         state.advance(10)
         assert [snapshot.height - before.height for snapshot in told] == [1, 2, 3, 4, 14]
         assert len({snapshot.block_hash for snapshot in (before, *told)}) == 6
@@ -121,6 +121,29 @@ class TestState:
         unsubscribe()
         state.advance()
         assert len(told) == 5
+
+    def test_reachability_has_a_beginning_and_an_end(self) -> None:
+        state = make_state()
+        clock = Clock(lambda: NOW_MS * 1_000_000)
+        rpc = RegistryRpc(state, clock=clock, trace=Trace(), rng=random.Random(1))
+        wanted = ("reachable", "first_unreachable", "last_unreachable", "last_reachable")
+
+        def told() -> list[Any]:
+            fields = {"pubkey_ed25519": True, **{f"storage_server_{name}": True for name in wanted}}
+            nodes = ask(rpc, "get_service_nodes", {"fields": fields})["result"]["service_node_states"]
+            key = state.snapshot().by_name("node-03").ed25519_pk
+            (node,) = [each for each in nodes if each["pubkey_ed25519"] == key]
+            return [node[f"storage_server_{name}"] for name in wanted]
+
+        begin = clock.now_ms() // 1000
+        assert told() == [True, 0, 0, begin]
+        state.set_reachable("node-03", reachable=False, now_s=begin)
+        clock.move(60_000)
+        state.set_reachable("node-03", reachable=False, now_s=begin + 60)
+        assert told() == [False, begin, begin + 60, begin]
+        state.set_reachable("node-03", reachable=True, now_s=begin + 60)
+        clock.move(60_000)
+        assert told() == [True, 0, begin + 60, begin + 120]
 
     def test_a_decommissioned_node_relays_and_belongs_to_no_swarm(self) -> None:
         state = make_state()
@@ -396,7 +419,7 @@ class TestOtherMethods:
             "status": "OK",
         }
         assert ask(rpc, "get_block_hash", {"height": [1001]})["error"]["code"] == -2
-        for wrong in ({}, {"height": ["5"]}, {"height": [-1]}, {"height": [True]}):
+        for wrong in ({}, {"height": ["5"]}, {"height": [-1]}, {"height": [True]}, {"height": [1] * 1001}):
             assert ask(rpc, "get_block_hash", wrong)["error"]["code"] == -32602
 
     def test_names(self) -> None:

@@ -1,16 +1,23 @@
 """What every engine promises: the same network, the same verbs, the same faults, clock, trace and logs."""
 
+import gzip
+import http.client
+import json
 import socket
 import ssl
+import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import session_testnet
 from session_protocol.accounts import Account
-from session_testnet import LocalNetworkHandle
+from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
 from session_testnet.control.errors import ControlError
+from session_testnet.storage_limits import StorageLimits
 
 Network = LocalNetworkHandle
 Store = Callable[..., dict[str, Any]]
@@ -299,3 +306,67 @@ def test_two_networks_do_not_collide(open_network: Callable[..., Network], store
     store(one, "node-01", "x")
     assert held(other, "node-01") == []
     assert not {node.url for node in one.nodes} & {node.url for node in other.nodes}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_compressed_bodies_are_not_taken_for_json(network: Network, encoding: str) -> None:
+    """Nodes do not decompress: what is compressed is no JSON to them, and what is JSON remains it."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    body = b'{"method": "info", "params": {}}'
+    answers = []
+    for path in ("/storage_rpc/v1", "/onion_req/v2"):
+        for sent in (gzip.compress(body), body):
+            connection = http.client.HTTPSConnection(
+                network.node("node-01").url.removeprefix("https://"), context=tls, timeout=20
+            )
+            connection.request("POST", path, sent, {"Content-Encoding": encoding})
+            response = connection.getresponse()
+            answers.append((response.status, response.read().partition(b":")[0]))
+            connection.close()
+    assert answers[0] == (400, b"invalid json")
+    assert answers[1][0] == 200, "a body that is JSON is one, whatever it is called"
+    assert answers[2:] == [(400, b"Error parsing onion request")] * 2
+
+
+@pytest.mark.parametrize("verb", ["stop", "pause"])
+def test_the_registry_knows_who_does_not_answer(network: Network, verb: str) -> None:
+    def told() -> list[Any]:
+        fields = ("reachable", "first_unreachable", "last_reachable")
+        params = {
+            "fields": {f"storage_server_{name}": True for name in (*fields,)} | {"pubkey_ed25519": True}
+        }
+        request = json.dumps({"method": "get_service_nodes", "params": params}).encode()
+        url = f"{network.state['registry']['url']}/json_rpc"
+        with urllib.request.urlopen(url, request, timeout=20) as response:  # noqa: S310 - a loopback address
+            states = json.load(response)["result"]["service_node_states"]
+        key = network.node("node-02").pubkey_ed25519
+        (state,) = [each for each in states if each["pubkey_ed25519"] == key]
+        return [state[f"storage_server_{name}"] for name in fields]
+
+    assert told()[:2] == [True, 0]
+    getattr(network.node("node-02"), verb)()
+    first = told()
+    assert first[0] is False
+    assert first[1] == first[2] > 0
+    network.clock.move(3_600_000)
+    assert told() == first
+    network.node("node-02").start() if verb == "stop" else network.node("node-02").resume()
+    reachable, since, last = told()
+    assert (reachable, since) == (True, 0)
+    assert last >= first[2] + 3600
+
+
+def test_the_limits_of_a_topology_count_for_its_nodes(engine: str, alice: Account, store: Store) -> None:
+    limits = StorageLimits.parse({"database_mib": 1, "peer_timeout_s": 0.05})
+    topology = replace(Topology.default(3, seed="engines", swarms=1), storage=limits)
+    with session_testnet.open_local(topology, NetworkOptions(engine=engine)) as network:
+        network.node("node-03").set_knobs(member_timeout=True)
+        key = network.node("node-03").pubkey_ed25519
+        entry = store(network, "node-01", "x")["body"]["swarm"][key]
+        assert entry == {"failed": True, "timeout": True}
+        network.node("node-03").set_knobs(member_timeout=False)
+        answers = [store(network, "node-01", f"{number}" + "x" * 60_000) for number in range(20)]
+    assert answers[0]["status"] == 200
+    assert answers[-1]["status"] == 500
+    assert all(entry["query_failure"] for entry in answers[-1]["body"]["swarm"].values())

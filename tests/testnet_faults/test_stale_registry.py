@@ -107,7 +107,7 @@ def test_the_past_is_what_it_was(changes: list[str], blocks: int) -> None:
         if change == "advance":
             state.advance()
         else:
-            state.set_reachable(f"node-0{number % 3 + 1}", change == "start")
+            state.set_reachable(f"node-0{number % 3 + 1}", change == "start", now_s=0)
         was[state.height] = state.snapshot()
     book.add({"action": "stale_registry", "blocks": blocks})
     shown = asyncio.run(stale.shown())

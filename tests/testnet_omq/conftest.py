@@ -1,6 +1,7 @@
 """A network with OMQ listeners, and a client of its own: a bare DEALER socket that frames by hand."""
 
 import base64
+import contextlib
 import itertools
 import os
 import random
@@ -254,6 +255,19 @@ def nodes(network: NetworkHandle, request: pytest.FixtureRequest) -> Iterator[No
     made = Nodes(network, request.node.nodeid)
     yield made
     made.close()
+
+
+@pytest.fixture
+def open_nodes(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Nodes]]:
+    """Return a function that opens a network of its own, which ends with the test."""
+    with contextlib.ExitStack() as opened:
+
+        def start(topology: Topology) -> Nodes:
+            made = Nodes(opened.enter_context(session_testnet.open_local(topology)), request.node.nodeid)
+            opened.callback(made.close)
+            return made
+
+        yield start
 
 
 @pytest.fixture

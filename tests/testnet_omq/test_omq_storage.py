@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import nacl.bindings
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_protocol import bencode
+from session_testnet import Topology
 from session_testnet.services.storage import StorageNode
 from session_testnet.services.storage.bt_form import to_bt
 from session_testnet.services.storage.omq.codec import InvalidBody, decode_params, encode_reply
@@ -418,3 +420,25 @@ def test_an_older_node_knows_older_commands(make_bare_node: Callable[..., Storag
     assert b"storage.active_nodes_bin" not in commands
     assert b"storage.get_snodes_for_pubkey" in commands
     assert b"sn.storage_test" in commands
+
+
+@pytest.mark.parametrize(("version", "status"), [((2, 8, 0), 200), ((2, 11, 3), 503)])
+def test_old_releases_do_not_wait_for_readiness_over_omq(
+    open_nodes: Callable[[Topology], Nodes], version: tuple[int, int, int], status: int
+) -> None:
+    nodes = open_nodes(replace(Topology.default(1, seed="omq", swarms=1), storage_version=version))
+    nodes.network.node("node-01").set_knobs(not_ready=["not done syncing"])
+    assert nodes.connect().json("info", {})[0] == status
+
+
+def test_a_second_swarm_is_named_over_omq(open_nodes: Callable[[Topology], Nodes]) -> None:
+    nodes = open_nodes(Topology.default(4, seed="omq", swarms=2))
+    alice = nodes.user()
+    members = {node.pubkey_ed25519 for node in nodes.network.swarm(alice.pubkey)}
+    assert len(members) == 2
+    for number, node in enumerate(nodes.network.nodes):
+        status, body = nodes.connect(number).json("store", nodes.store_params(alice, b"x"))
+        if node.pubkey_ed25519 in members:
+            assert (status, set(body["swarm"])) == (200, members)
+        else:
+            assert (status, {each["pubkey_ed25519"] for each in body["snodes"]}) == (421, members)

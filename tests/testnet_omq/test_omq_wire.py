@@ -233,6 +233,7 @@ class Own:
         self.gone: list[Connection] = []
         self.connections: list[Connection] = []
         self.address = ""
+        self.holding, self.held = asyncio.Event(), asyncio.Event()
 
     async def start(self) -> None:
         async def fail(_connection: Connection, _data: Any) -> Any:
@@ -245,6 +246,14 @@ class Own:
         async def many(_connection: Connection, data: Any) -> Any:
             return tuple(data) * 3
 
+        async def hold(_connection: Connection, _data: Any) -> Any:
+            self.holding.set()
+            await self.held.wait()
+            return ()
+
+        async def size(_connection: Connection, data: Any) -> Any:
+            return (b"%d" % len(data[0]),)
+
         runtime = OmqRuntime.create(1)
         assert runtime is not None
         self.runtime = runtime
@@ -253,7 +262,9 @@ class Own:
             {
                 b"x.fail": Command(fail),
                 b"x.listen": Command(listen, is_request=False),
+                b"x.hold": Command(hold),
                 b"x.many": Command(many),
+                b"x.size": Command(size),
                 b"x.silent": Command(listen),
                 b"x.local": Command(refusal=NOT_A_SERVICE_NODE),
                 b"x.admin": Command(refusal=FORBIDDEN),
@@ -263,6 +274,9 @@ class Own:
         listening = bind_socket("127.0.0.1")
         self.address = "tcp://{}:{}".format(*listening.getsockname())
         self.listener.start(runtime, listening, self.identity.x25519_sk)
+
+    async def let_go(self) -> None:
+        self.held.set()
 
     async def stop(self) -> None:
         await self.listener.close(wait=True)
@@ -360,3 +374,40 @@ def test_the_listener_closes_while_requests_are_under_way(nodes: Nodes) -> None:
     own.run(own.stop())
     thread.close()
     assert client.receive() == [b"BYE"]
+
+
+def test_what_waits_for_one_connection_is_bounded(own: Own, own_client: Client) -> None:
+    """Requests beyond the bound are refused; the others are answered when their turn comes."""
+    large = b"y" * (9 * 2**20)
+    first = own_client.ask("x.hold", b"")
+    waiting = [own_client.ask("x.size", large) for _ in range(3)]
+    refused = own_client.ask("x.size", large)
+    assert own_client.receive() == [b"REPLY", refused, b"503", b"Server busy, try again later"]
+    own.run(own.let_go())
+    assert own_client.answer(first) == []
+    for tag in waiting:
+        assert own_client.answer(tag) == [b"%d" % len(large)]
+    assert own_client.request("x.size", large) == [b"%d" % len(large)], "there is room again"
+
+
+def test_so_many_requests_wait_for_one_connection(own: Own, own_client: Client) -> None:
+    tags = [own_client.ask("x.hold", b"")]
+    own.run(own.holding.wait())
+    tags += [own_client.ask("x.hold", b"") for _ in range(1001)]
+    assert own_client.receive() == [b"REPLY", tags[-1], b"503", b"Server busy, try again later"]
+    own.run(own.let_go())
+    for tag in tags[:-1]:
+        assert own_client.answer(tag) == []
+
+
+def test_what_a_connection_has_asked_is_dropped_when_it_says_bye(own: Own, own_client: Client) -> None:
+    own_client.ask("x.hold", b"")
+    own.run(own.holding.wait())
+    for _ in range(5):
+        own_client.ask("x.silent", b"never heard")
+    own_client.send(b"BYE")
+    assert own_client.request("x.many", b"a new one") == [b"a new one"] * 3
+    own.run(own.let_go())
+    assert own_client.receive()[0] == b"REPLY", "what was begun is ended"
+    assert own_client.request("x.many", b"another") == [b"another"] * 3
+    assert own.heard.empty()

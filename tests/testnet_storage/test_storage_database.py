@@ -11,8 +11,9 @@ from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
 from session_testnet.peers import DirectPeerLink
 from session_testnet.services.sqlite_file import DatabaseRefused
-from session_testnet.services.storage.database import MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.node import StorageNode
+from session_testnet.services.storage.stored import StoredMessage
 from session_testnet.trace import Trace
 
 ALICE = bytes.fromhex(Account.from_seed(bytes(range(32))).account_id)
@@ -41,7 +42,7 @@ def test_messages_and_revocations_survive(tmp_path: Path) -> None:
     database = MessageDatabase(path, max_bytes=FULL)
     for number in (3, 1, 2):
         database.store(message(number))
-    database.revoke(ALICE, [b"t" * 36], now_ms=1)
+    database.revoke(ALICE, [b"t" * 36])
     (mode,) = sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone()
     assert mode == "wal"
     database.close()
@@ -80,14 +81,14 @@ def test_an_owner_lives_as_long_as_its_messages(tmp_path: Path) -> None:
     database = MessageDatabase(path, max_bytes=FULL)
     database.store(message(1))
     database.store(message(2, expiry=100))
-    database.revoke(ALICE, [b"t" * 36], now_ms=1)
+    database.revoke(ALICE, [b"t" * 36])
     assert database.purge(50) == 1
     assert database.revoked_tokens(ALICE)
     assert database.accounts() == [ALICE]
     assert database.purge(100) == 1
     assert database.accounts() == []
     assert database.revoked_tokens(ALICE) == []
-    database.revoke(ALICE, [b"t" * 36], now_ms=1)
+    database.revoke(ALICE, [b"t" * 36])
     assert database.revoked_tokens(ALICE) == [], "nothing is kept for an account without messages"
     database.close()
 

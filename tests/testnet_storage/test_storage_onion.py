@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 
 import nacl.bindings
@@ -12,8 +13,11 @@ from aiohttp import web
 from session_protocol import onion
 from session_protocol.accounts import Account
 from session_protocol.service_nodes import NodeIdentity
+from session_protocol.swarms import UNASSIGNED
 from session_testnet.endpoints import Endpoint
+from session_testnet.knobs import NodeKnobs
 from session_testnet.peers import PeerReply
+from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage import ExitMap, StorageSettings
 
 Nodes = Any
@@ -385,3 +389,31 @@ def test_targets_that_no_relay_posts_to(nodes: Nodes, target: str) -> None:
     body, key = sealed_for(nodes, 0, plaintext)
     reply = opened(nodes.post("/onion_req/v2", body), key)
     assert (reply.status, reply.body) == (400, "Invalid url")
+
+
+def test_a_decommissioned_node_goes_on_relaying(make_nodes: Any) -> None:
+    nodes = make_nodes(4)
+    network = nodes.network([7, 7, 7, 7])
+    out = replace(network.nodes[1], active=False, swarm_id=UNASSIGNED)
+    changed = NetworkSnapshot.of(
+        [out if node.name == out.name else node for node in network.nodes], height=1236, block_hash="ef" * 32
+    )
+    for node in nodes.nodes:
+        node.update_network(changed)
+    built = build(nodes, [0, 1, 2], destination(nodes, 3), {"method": "info", "params": {}})
+    assert opened(send(nodes, built), built.reply_key).status == 200
+
+
+def test_a_node_may_be_told_to_relay_to_itself(nodes: Nodes) -> None:
+    built = build(nodes, [0, 0, 1, 1], destination(nodes, 1), {"method": "info", "params": {}})
+    assert opened(send(nodes, built), built.reply_key).status == 200
+    relays = nodes.trace.events(kind="onion_relay")
+    assert [event["next"] for event in relays] == [nodes.keys[0], *[nodes.keys[1]] * 3]
+
+
+def test_a_destination_that_is_not_ready(nodes: Nodes) -> None:
+    """It says so before it opens anything: the answer is plain, and names the node."""
+    nodes.nodes[2].set_knobs(NodeKnobs(not_ready=("not done syncing",)))
+    built = build(nodes, [0, 1], destination(nodes, 2), {"method": "info", "params": {}})
+    answer = send(nodes, built)
+    assert (answer.status, answer.body) == (503, f"Snode not ready: {nodes.keys[2]}")

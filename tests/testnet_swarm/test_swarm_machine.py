@@ -37,13 +37,15 @@ STORES = st.fixed_dictionaries(
 )
 ACCOUNTS = (Account.from_seed(bytes(range(32))), Account.from_seed(bytes([6]) * 32))
 NAMESPACES = (0, 5)
-MAX_NODES = 6
+MAX_NODES = 8
 NEW_SWARM = f"{2**62:x}"
 
 
 @dataclass
 class Message:
     """An acknowledged message: who holds it for sure, and between which times it may expire.
+
+    ``witnesses`` are those that acknowledged its last store: each of them can give it to all others.
 
     Where a member was away, a change of expiry that it made or missed may win or lose against others: then
     the message may go from ``earliest`` on, and must be gone at ``latest``.
@@ -52,6 +54,7 @@ class Message:
     earliest: int
     latest: int
     holders: set[str] = field(default_factory=set)
+    witnesses: set[str] = field(default_factory=set)
 
 
 class Swarm(RuleBasedStateMachine):
@@ -59,12 +62,14 @@ class Swarm(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = session_testnet.open_local(Topology.default(4, seed="machine", swarms=2))
+        self.network = session_testnet.open_local(Topology.default(6, seed="machine", swarms=2))
         self.epoch = self.network.clock.now_ms()
         self.stopped: set[str] = set()
         self.decommissioned: set[str] = set()
         # Whether everything that was acknowledged is on all members.
         self.in_sync = True
+        # Who has acknowledged each change that is not on all members yet.
+        self.witnesses: list[set[str]] = []
         self.messages: dict[tuple[int, int, bytes], Message] = {}
         # Messages that a node may have lost and got again, at the end: deleted or expired, and stored again,
         # or kept alive while it was away and had let them expire.
@@ -110,9 +115,9 @@ class Swarm(RuleBasedStateMachine):
             self.came_back.add(name)
         known.earliest = max(known.earliest, expiry)
         known.latest = max(known.latest, expiry)
+        known.holders, known.witnesses = set(swarm), set(swarm)
         for node, entry_of_node in swarm.items():
             assert entry_of_node["hash"] == name
-            known.holders.add(node)
             if not entry_of_node.get("already"):
                 self.order[node].append(name)
 
@@ -197,6 +202,27 @@ class Swarm(RuleBasedStateMachine):
         self.stopped.discard(name)
         self.settle()
 
+    @rule(stores=STORES, missing=st.integers(0, MAX_NODES), leaves=st.booleans())
+    def asked_node_ends(self, stores: dict[str, int], missing: int, leaves: bool) -> None:
+        """A member misses a message, and before it is back the node ends, or leaves, that was asked."""
+        members = self.running_members(stores["who"])
+        if len(members) < 3:
+            return
+        absent = members.pop(missing % len(members))
+        asked = members[stores["entry"] % len(members)]
+        # A member that has nothing would be given everything, whatever it has missed.
+        self.store(**{**stores, "text": 5 - stores["text"]})
+        self.network.node(absent).stop()
+        self.stopped.add(absent)
+        self.store(**stores)
+        self.network.node(asked).stop()
+        self.stopped.add(asked)
+        if leaves:
+            self.node_leaves([node.name for node in self.network.nodes].index(asked))
+        self.network.node(absent).start()
+        self.stopped.discard(absent)
+        self.settle()
+
     @rule(
         change=st.sampled_from(("joins", "founds", "leaves", "decommissioned", "recommissioned")),
         number=st.integers(0, MAX_NODES),
@@ -231,8 +257,9 @@ class Swarm(RuleBasedStateMachine):
             for each in nodes
             if each.name in rest and each.swarm_id == node.swarm_id and each.name not in self.stopped
         ]
-        # A stopped node takes along what it has not handed over, and one without heirs what was its alone.
-        if not heirs or (node.name in self.stopped and not self.in_sync) or node.name in self.decommissioned:
+        # A stopped node takes along what it alone has acknowledged, and one without heirs what it alone has.
+        takes_along = node.name in self.stopped and any(each <= {node.name} for each in self.witnesses)
+        if not heirs or takes_along or node.name in self.decommissioned:
             return
         self.network.remove_node(node.name)
         self.stopped.discard(node.name)
@@ -240,6 +267,9 @@ class Swarm(RuleBasedStateMachine):
         self.deleted.pop(node.name, None)
         for message in self.messages.values():
             message.holders.discard(node.name)
+            message.witnesses.discard(node.name)
+        for witnesses in self.witnesses:
+            witnesses.discard(node.name)
         self.settle()
 
     def node_is_decommissioned(self, number: int) -> None:
@@ -320,6 +350,10 @@ class Swarm(RuleBasedStateMachine):
     def running(self) -> list[str]:
         return [node.name for node in self.network.nodes if node.name not in self.stopped]
 
+    def running_members(self, who: int) -> list[str]:
+        members = self.network.swarm(ACCOUNTS[who].account_id)
+        return [node.name for node in members if node.name not in self.stopped]
+
     def name_of(self, key: tuple[int, int, bytes]) -> str:
         who, namespace, data = key
         return message_hash(bytes.fromhex(ACCOUNTS[who].account_id), namespace, data)
@@ -331,19 +365,21 @@ class Swarm(RuleBasedStateMachine):
     def ask(self, who: int, entry: int, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         """Ask a running member; return the entries of those that did it, by name, or None without one."""
         members = self.network.swarm(ACCOUNTS[who].account_id)
-        running = [node for node in members if node.name not in self.stopped]
+        running = self.running_members(who)
         if not running:
             return None
-        answer = self.network.storage_rpc(running[entry % len(running)].name, method, params)
+        answer = self.network.storage_rpc(running[entry % len(running)], method, params)
         assert answer["status"] == 200, answer
         names = {node.pubkey_ed25519: node.name for node in members}
         entries = {names[key]: each for key, each in answer["body"]["swarm"].items()}
         assert {name for name, each in entries.items() if each.get("failed")} == (
             {node.name for node in members} & self.stopped
         )
+        done = {name: each for name, each in entries.items() if not each.get("failed")}
         if len(running) < len(members):
             self.in_sync = False
-        return {name: each for name, each in entries.items() if not each.get("failed")}
+            self.witnesses.append(set(done))
+        return done
 
     def gone(self, keys: list[tuple[int, int, bytes]], swarm: dict[str, Any]) -> None:
         for key in keys:
@@ -355,6 +391,12 @@ class Swarm(RuleBasedStateMachine):
         assert self.network.settle() == 0
         if not self.stopped:
             self.in_sync = True
+            self.witnesses.clear()
+        running = set(self.running())
+        for (who, _, _), message in self.messages.items():
+            if message.witnesses & running:
+                members = {node.name for node in self.network.swarm(ACCOUNTS[who].account_id)}
+                message.holders |= members & running
 
 
 PROFILE = settings(

@@ -1,20 +1,25 @@
 """Nodes join and leave while messages are there: these are always where clients look for them."""
 
+import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+import session_testnet
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import sign_request
-from session_testnet import AttachedNetworkHandle
+from session_testnet import AttachedNetworkHandle, Topology
 from session_testnet.control.errors import ControlError
 from session_testnet.control.state_file import state_schema
+from session_testnet.storage_limits import StorageLimits
 
 Clients = Any
+DAY_MS = 86_400_000
 
 
 def test_a_joining_node_receives_its_swarms_data(clients: Clients, alice: Account) -> None:
@@ -188,3 +193,43 @@ def test_an_attached_handle_sees_who_is_there(clients: Clients) -> None:
         json.dumps(attached.state)
         attached.remove_node(added.name)
         assert [node.name for node in attached.nodes] == ["node-01", "node-02", "node-03"]
+
+
+def test_full_nodes_change_their_network_all_the_same(alice: Account) -> None:
+    limits = StorageLimits.parse({"database_mib": 0.4})
+    topology = replace(Topology.default(3, seed="full", swarms=1), storage=limits)
+    with session_testnet.open_local(topology) as network:
+        number = 0
+        for size in (20_000, 2_000, 0):
+            status = 200
+            while status == 200:
+                number += 1
+                data = base64.b64encode(number.to_bytes(4, "big") + bytes(size)).decode()
+                account = f"05{number:064x}"
+                params = {"pubkey": account, "timestamp": network.clock.now_ms(), "ttl": DAY_MS, "data": data}
+                status = network.storage_rpc("node-01", "store", params)["status"]
+        joined = network.add_node()
+        assert {node.name for node in network.nodes} == {"node-01", "node-02", "node-03", joined.name}
+        network.node("node-02").stop()
+        network.remove_node("node-03")
+        network.node("node-02").start()
+        assert {node.name for node in network.swarm(alice.account_id)} == {"node-01", "node-02", joined.name}
+
+
+def test_a_node_that_cannot_join_leaves_nothing_behind(alice: Account) -> None:
+    with session_testnet.open_local(Topology.default(3, seed="phantom", swarms=1)) as network:
+        before = {node.name for node in network.swarm(alice.account_id)}
+        engine = network._hosted.network.engine
+        spread = engine._spread
+
+        async def fail() -> None:
+            engine._spread = spread
+            raise OSError("a node could not be told")
+
+        engine._spread = fail
+        with pytest.raises(Exception, match="a node could not be told"):
+            network.add_node("late")
+        assert {node.name for node in network.nodes} == before
+        answer = network.storage_rpc("node-01", "get_swarm", {"pubkey": alice.account_id})
+        assert len(answer["body"]["snodes"]) == 3
+        assert network.add_node("late").name == "late"

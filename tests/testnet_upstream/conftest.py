@@ -1,4 +1,4 @@
-"""One swarm of seven real nodes, asked over HTTPS and inside onion requests by the same tests."""
+"""One swarm of seven real nodes, asked over HTTPS, OMQ and inside onion requests by the same tests."""
 
 import base64
 import http.client
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import nacl.bindings
 import orjson
 import pytest
+import zmq
+from zmq.utils import z85
 
 import session_testnet
 from session_protocol import onion
@@ -86,6 +88,47 @@ class Onion:
         assert status == 200, raw
         reply = onion.open_node_reply(built.reply_key, raw)
         return Answer(reply.status, reply.body)
+
+
+class Omq:
+    """Ask over OMQ, in JSON: one connection to each node."""
+
+    def __init__(self, network: NetworkHandle) -> None:
+        self._addresses = {
+            node["name"]: (f"tcp://{node['ip']}:{node['omq_port']}", bytes.fromhex(node["pubkey_x25519"]))
+            for node in network.state["nodes"]
+        }
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._tags = itertools.count()
+
+    def ask(self, node: NodeHandle, body: bytes) -> Answer:
+        request, tag = orjson.loads(body), b"%d" % next(self._tags)
+        socket = self._sockets.get(node.name) or self._connect(node.name)
+        socket.send_multipart((f"storage.{request['method']}".encode(), tag, orjson.dumps(request["params"])))
+        word, echo, *parts = socket.recv_multipart()
+        assert (word, echo) == (b"REPLY", tag)
+        status, raw = (200, parts[0]) if len(parts) == 1 else (int(parts[0]), parts[1])
+        try:
+            return Answer(status, orjson.loads(raw))
+        except orjson.JSONDecodeError:
+            return Answer(status, raw.decode())
+
+    def close(self) -> None:
+        for socket in self._sockets.values():
+            socket.close(linger=0)
+        self._context.term()
+
+    def _connect(self, name: str) -> "zmq.Socket[bytes]":
+        address, key = self._addresses[name]
+        socket = self._sockets[name] = self._context.socket(zmq.DEALER)
+        socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+        socket.curve_serverkey = z85.encode(key)
+        socket.setsockopt(zmq.RCVTIMEO, 30_000)
+        socket.connect(address)
+        socket.send_multipart((b"HI",))
+        assert socket.recv_multipart() == [b"HELLO"]
+        return socket
 
 
 def _keys(node: NodeHandle) -> tuple[bytes, bytes]:
@@ -234,9 +277,16 @@ def connections() -> Iterator[Connections]:
     made.close()
 
 
-@pytest.fixture(scope="session", params=["https", "onion"])
-def transport(request: pytest.FixtureRequest, network: NetworkHandle, connections: Connections) -> Transport:
-    return Https(connections) if request.param == "https" else Onion(connections, network.nodes)
+@pytest.fixture(scope="session", params=["https", "onion", "omq"])
+def transport(
+    request: pytest.FixtureRequest, network: NetworkHandle, connections: Connections
+) -> Iterator[Transport]:
+    if request.param == "omq":
+        made = Omq(network)
+        yield made
+        made.close()
+    else:
+        yield Https(connections) if request.param == "https" else Onion(connections, network.nodes)
 
 
 @pytest.fixture

@@ -144,7 +144,9 @@ def test_oxend_answers_only_two_questions(client: Client) -> None:
     assert {node["pubkey_ed25519"] for node in nodes["service_node_states"]} == client.keys
 
 
-def test_requests_that_are_none(client: Client) -> None:
+def test_requests_that_are_none(client: Client, transport: Any) -> None:
+    if type(transport).__name__ == "Omq":
+        pytest.skip("over OMQ the method is a command, and refused otherwise: see tests/testnet_omq")
     for body, text in (
         (b"{", "invalid json"),
         (orjson.dumps({"params": {}}), "invalid json: no `method` field"),
@@ -153,3 +155,46 @@ def test_requests_that_are_none(client: Client) -> None:
     ):
         answer = client.raw(body)
         assert (answer.status, answer.body) == (400, text)
+
+
+def test_a_trivial_extension_is_none(client: Client) -> None:
+    """Less than 1 % of the life that a message has is not worth it; without the flag every time is set."""
+    user = client.user()
+    now = client.now
+    message = client.store(user, b"abc", timestamp=now, expiry=now + 1_000_000)
+    for gain, updated in ((9_999, False), (10_000, True)):
+        expiry = now + 1_000_000 + gain
+        answer = client.signed(user, "expire", messages=[message], expiry=expiry, extend=True)
+        for entry in client.swarm(answer).values():
+            assert entry["updated"] == ([message] if updated else [])
+            assert entry["unchanged"] == ({} if updated else {message: now + 1_000_000})
+    answer = client.signed(user, "expire", messages=[message], expiry=now + 1_010_001)
+    assert all(entry["updated"] == [message] for entry in client.swarm(answer).values())
+
+
+def test_the_direction_of_a_retrieve(client: Client) -> None:
+    user = client.user()
+    stored = [client.store(user, bytes([number]), node=number % 3) for number in range(5)]
+    assert client.hashes(user, reverse_direction=True) == stored[::-1]
+    assert client.hashes(user, reverse_direction=False) == stored
+    assert client.hashes(user, reverse_direction=True, last_hash=stored[3]) == stored[2::-1]
+    assert client.hashes(user, reverse_direction=True, last_hash=stored[0]) == []
+    assert client.hashes(user, reverse_direction=True, last_hash="A" * 43) == stored[::-1]
+    page = client.retrieve(user, reverse_direction=True, max_count=2, last_hash=stored[4]).body
+    assert [message["hash"] for message in page["messages"]] == [stored[3], stored[2]]
+    assert page["more"] is True
+
+
+def test_one_expiry_in_an_array_and_a_hash_named_twice(client: Client) -> None:
+    user = client.user()
+    one, other = (client.store(user, data) for data in (b"1", b"2"))
+    expiry = client.now + 100_000
+    answer = client.signed(user, "expire", messages=[one, other], expiry=[expiry])
+    for entry in client.swarm(answer).values():
+        assert entry["expiry"] == expiry, "an array of one is a single time"
+        assert entry["updated"] == sorted([one, other])
+    answer = client.signed(user, "expire", messages=[one, one], expiry=[expiry + 1, expiry + 2])
+    for entry in client.swarm(answer).values():
+        assert (entry["updated"], entry["expiry"]) == ([one], [expiry + 2]), "the last time counts"
+    answer = client.signed(user, "delete", messages=[one, one])
+    assert all(entry["deleted"] == [one] for entry in client.swarm(answer).values())

@@ -56,11 +56,12 @@ def info(client: Client, node: int = 0) -> tuple[int, Any]:
 def test_rate_limiting(client: Client, knob: Any, transport: Any) -> None:
     knob(0, rate_limit={"tokens": 3, "per_second": 0})
     answers = [info(client) for _ in range(5)]
-    limited = type(transport).__name__ == "Https"
     # Onion requests are never limited (storage-rpc §2.1).
+    texts = {"Https": "Too Many Requests\n", "Omq": "Too many requests, try again later"}
+    limited = texts.get(type(transport).__name__)
     assert [status for status, _ in answers] == [200] * 3 + ([429] * 2 if limited else [200] * 2)
     if limited:
-        assert answers[-1][1] == "Too Many Requests\n"
+        assert answers[-1][1] == limited
     assert info(client, node=1)[0] == 200
     knob(0, rate_limit=False)
     assert info(client)[0] == 200
@@ -89,7 +90,7 @@ def test_member_error(client: Client, knob: Any) -> None:
 
 def test_not_ready(client: Client, knob: Any, transport: Any) -> None:
     knob(4, not_ready=["not in any swarm", "not done syncing"])
-    if type(transport).__name__ == "Https":
+    if type(transport).__name__ != "Onion":
         assert info(client, node=4) == (503, RPC_TEXT.format("not in any swarm; not done syncing"))
     else:
         with pytest.raises(AssertionError, match=f"Snode not ready: {client.nodes[4].pubkey_ed25519}"):

@@ -54,6 +54,7 @@ class EmbeddedProvider:
             oxend=surroundings.oxend,
             omq=self._omq,
             version=surroundings.topology.storage_version,
+            limits=surroundings.topology.storage,
             advertise_ip=surroundings.options.advertise_ip,
         )
 

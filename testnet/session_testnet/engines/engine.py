@@ -1,6 +1,7 @@
 """Run a whole network: its servers in this process, and its nodes wherever the provider puts them."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -195,8 +196,7 @@ class Engine:
         if node.status is NodeStatus.STOPPED:
             return
         await (node.kill() if verb == "kill" else node.stop())
-        self.registry.set_reachable(name, reachable=False)
-        await self._spread()
+        await self._tell_reachable(name, reachable=False)
         self._logs.write(name, "info", "killed" if verb == "kill" else "stopped")
 
     async def start_node(self, name: str) -> None:
@@ -206,8 +206,7 @@ class Engine:
             return
         await node.start(self.registry.snapshot())
         self.push.forget_node(name)
-        self.registry.set_reachable(name, reachable=True)
-        await self._spread()
+        await self._tell_reachable(name, reachable=True)
         self._logs.write(name, "info", "started again")
 
     async def restart_node(
@@ -232,12 +231,14 @@ class Engine:
             raise EngineError("pause", name, "it is stopped", "start it first")
         if node.status is NodeStatus.RUNNING:
             await node.pause()
+            await self._tell_reachable(name, reachable=False)
 
     async def resume_node(self, name: str) -> None:
         """Let a paused node answer again, first of all what it was asked meanwhile."""
         node = self._node("resume", name)
         if node.status is NodeStatus.PAUSED:
             await node.resume(self.registry.snapshot())
+            await self._tell_reachable(name, reachable=True)
             await self.push.refresh()
 
     async def add_node(self, name: str | None = None, *, swarm_id: int | None = None) -> str:
@@ -268,12 +269,12 @@ class Engine:
                     registration(self._topology, spec, self.endpoints.nodes[name], node.omq_endpoints)
                 ),
             )
+            self._servers.admit(self.endpoints.nodes[name])
+            await self._spread()
+            await node.catch_up()
         except BaseException:
-            await self._discard(node)
+            await self._withdraw(node)
             raise
-        self._servers.admit(self.endpoints.nodes[name])
-        await self._spread()
-        await node.catch_up()
         await self.settle()
         self._logs.write(name, "info", "joined")
         return name
@@ -453,6 +454,20 @@ class Engine:
         self._nodes.pop(name, None)
         self.endpoints.nodes.pop(name, None)
         self.endpoints.nodes_omq.pop(name, None)
+
+    async def _withdraw(self, node: Node) -> None:
+        """Undo all that was done to let a node join."""
+        if node.spec.name in self.endpoints.nodes:
+            self._servers.expel(self.endpoints.nodes[node.spec.name])
+        await self._discard(node)
+        with contextlib.suppress(RegistryError):
+            self.registry.remove_node(node.spec.name)
+            await self._spread()
+
+    async def _tell_reachable(self, name: str, *, reachable: bool) -> None:
+        """Let the registry know how the reachability tests of a node end from now on."""
+        self.registry.set_reachable(name, reachable, now_s=self._clock.now_ms() // 1000)
+        await self._spread()
 
     def _running(self) -> list[Node]:
         return [node for node in self._nodes.values() if node.status is NodeStatus.RUNNING]

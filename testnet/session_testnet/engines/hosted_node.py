@@ -25,6 +25,7 @@ from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.sqlite_file import DatabaseRefused
 from session_testnet.services.storage import ExitMap, FaultGate, RpcResult, StorageNode, StorageSettings
 from session_testnet.services.storage.oxend import Oxend
+from session_testnet.storage_limits import StorageLimits
 from session_testnet.topology import NodeSpec
 from session_testnet.trace import Trace
 
@@ -57,6 +58,7 @@ class NodeParts:
     oxend: Oxend
     omq: OmqSide
     version: tuple[int, int, int]
+    limits: StorageLimits
     advertise_ip: str | None = None
 
 
@@ -112,7 +114,7 @@ class HostedNode:
                 trace=parts.trace,
                 database=directory / "storage.sqlite" if directory else None,
                 exits=parts.exits,
-                settings=StorageSettings(version=parts.version),
+                settings=StorageSettings.of(parts.version, parts.limits),
                 fault_gate=parts.gate,
                 oxend=parts.oxend,
             )

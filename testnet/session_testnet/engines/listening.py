@@ -13,7 +13,14 @@ async def serve(
     application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None
 ) -> web.AppRunner:
     """Serve an application at a listening socket, over TLS if there is a context for it."""
-    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        application,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        # The servers of the network do not decompress requests: a compressed body is no JSON to them.
+        auto_decompress=False,
+    )
     await runner.setup()
     await web.SockSite(runner, listener, ssl_context=tls).start()
     return runner

@@ -71,16 +71,19 @@ def open_database(path: Path | None, form: DatabaseForm) -> sqlite3.Connection:
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Do several statements completely or not at all; inside another transaction they become part of it."""
-    if connection.in_transaction:
+    is_inner = connection.in_transaction
+    if is_inner:
         yield connection
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk makes SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def erase(connection: sqlite3.Connection) -> None:

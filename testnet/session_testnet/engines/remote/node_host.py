@@ -131,6 +131,7 @@ class NodeHost:
                 oxend=self,
                 omq=self._omq,
                 version=equip.version,
+                limits=equip.limits,
             ),
             None if equip.directory is None else Path(equip.directory),
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from session_testnet.services.registry.state import RegistryImage
+from session_testnet.storage_limits import StorageLimits
 from session_testnet.topology import NodeSpec
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Equip:
 
     directory: str | None
     version: tuple[int, int, int]
+    limits: StorageLimits
     exits: tuple[tuple[str, str, int, str], ...]
     clock_offset_ms: int
     token: str

@@ -102,6 +102,7 @@ class RemoteNode:
             orders.Equip(
                 directory=self._launcher.directory(self.spec),
                 version=self._version,
+                limits=surroundings.topology.storage,
                 exits=tuple(surroundings.exits.places()),
                 clock_offset_ms=surroundings.clock.offset_ms,
                 token=self._token,

@@ -21,6 +21,11 @@ _UNKNOWN: Final = b"UNKNOWNCOMMAND"
 _NO_TAG: Final = b"NO_REPLY_TAG"
 # Clients that leave without a word are forgotten when there are more than so many, the oldest first.
 _MAX_CONNECTIONS: Final = 10_000
+# What one connection may have waiting: no client pipelines so much, and nothing else would bound the memory
+# that it makes the node hold. Three of the largest messages fit. Beyond, requests are refused as by HTTP.
+_MAX_WAITING: Final = 1000
+_MAX_WAITING_BYTES: Final = 32 * 1024 * 1024
+_BUSY: Final = (b"503", b"Server busy, try again later")
 # How long a closing listener goes on sending what it has said, in milliseconds.
 _FAREWELL_MS: Final = 100
 
@@ -33,6 +38,11 @@ class _Job:
     tag: bytes
     data: tuple[bytes, ...]
 
+    @property
+    def size(self) -> int:
+        """Return how many bytes it holds."""
+        return sum(map(len, self.data))
+
 
 @dataclass(slots=True)
 class _Client:
@@ -40,6 +50,7 @@ class _Client:
 
     connection: Connection
     jobs: deque[_Job] = field(default_factory=deque)
+    waiting_bytes: int = 0
     working: asyncio.Task[None] | None = None
 
 
@@ -148,7 +159,13 @@ class OmqListener:
             self._send((routing_id, refusal, *told))
             return
         tag = data.pop(0) if command.is_request else b""
-        client.jobs.append(_Job(command, tag, tuple(data)))
+        job = _Job(command, tag, tuple(data))
+        if len(client.jobs) >= _MAX_WAITING or client.waiting_bytes + job.size > _MAX_WAITING_BYTES:
+            if command.is_request:
+                self._send((routing_id, _REPLY, tag, *_BUSY))
+            return
+        client.jobs.append(job)
+        client.waiting_bytes += job.size
         if client.working is None:
             client.working = asyncio.create_task(self._work(client), name=f"OMQ client of {self._name}")
             self._tasks.add(client.working)
@@ -158,7 +175,9 @@ class OmqListener:
         """Carry out what a connection has asked, one after the other (omq.md §2)."""
         try:
             while client.jobs:
-                await self._carry_out(client.connection, client.jobs.popleft())
+                job = client.jobs.popleft()
+                await self._carry_out(client.connection, job)
+                client.waiting_bytes -= job.size
         finally:
             client.working = None
 
@@ -196,6 +215,8 @@ class OmqListener:
     def _forget(self, routing_id: bytes) -> None:
         client = self._clients.pop(routing_id, None)
         if client is not None:
+            # Nobody is left to hear of it.
+            client.jobs.clear()
             self._on_gone(client.connection)
 
 

@@ -24,6 +24,8 @@ INVALID_REQUEST = (-32600, "Invalid Request")
 METHOD_NOT_FOUND = (-32601, "Method not found")
 INVALID_PARAMS = (-32602, "Invalid params")
 _TOO_BIG_HEIGHT = -2
+# A block hash is computed for each: nobody asks for more than a few.
+MAX_BLOCK_HASHES = 1000
 
 Params = Mapping[str, Any]
 
@@ -142,6 +144,8 @@ class RegistryRpc:
             isinstance(height, int) and not isinstance(height, bool) and height >= 0 for height in listed
         ):
             raise InvalidParams("height must be a list of block heights")
+        if len(listed) > MAX_BLOCK_HASHES:
+            raise InvalidParams(f"height must be a list of at most {MAX_BLOCK_HASHES} block heights")
         top = self._state.height
         for height in listed:
             if height > top:

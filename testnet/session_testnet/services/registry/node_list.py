@@ -112,12 +112,12 @@ def _constant(value: Any) -> _Getter:
     return lambda _record, _context: value
 
 
-def _reachable_since(record: NodeRecord, context: _Context) -> int:
-    return context.now_s if record.reachable else 0
+def _last_reachable(record: NodeRecord, context: _Context) -> int:
+    return context.now_s if record.unreachable_since_s is None else record.unreachable_since_s
 
 
-def _unreachable_since(record: NodeRecord, context: _Context) -> int:
-    return 0 if record.reachable else context.now_s
+def _last_unreachable(record: NodeRecord, context: _Context) -> int:
+    return record.last_unreachable_s if record.reachable else context.now_s
 
 
 # Every public field of a node, in the order in which they are sent. All are always there: a node without
@@ -161,9 +161,9 @@ NODE_FIELDS: Mapping[str, _Getter] = {
     "pubkey_x25519": _of_info(lambda node: node.x25519_pk),
     "last_uptime_proof": lambda _record, context: context.now_s,
     "storage_server_reachable": lambda record, _context: record.reachable,
-    "storage_server_first_unreachable": _unreachable_since,
-    "storage_server_last_unreachable": _unreachable_since,
-    "storage_server_last_reachable": _reachable_since,
+    "storage_server_first_unreachable": lambda record, _context: record.unreachable_since_s or 0,
+    "storage_server_last_unreachable": _last_unreachable,
+    "storage_server_last_reachable": _last_reachable,
     "lokinet_reachable": _constant(True),
     "lokinet_first_unreachable": _constant(0),
     "lokinet_last_unreachable": _constant(0),

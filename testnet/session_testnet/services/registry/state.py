@@ -24,13 +24,23 @@ class RegistryError(HintedError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A node with what only the chain knows of it: block heights and its history."""
+    """A node with what only the chain knows of it: block heights and its history.
+
+    ``unreachable_since_s`` is when its reachability tests began to fail, None while they succeed, and
+    ``last_unreachable_s`` when they last failed before that, 0 for never (Unix seconds).
+    """
 
     info: NodeInfo
     registration_height: int
     state_height: int
     decommission_count: int = 0
-    reachable: bool = True
+    unreachable_since_s: int | None = None
+    last_unreachable_s: int = 0
+
+    @property
+    def reachable(self) -> bool:
+        """Tell whether the node passes its reachability tests."""
+        return self.unreachable_since_s is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +266,17 @@ class RegistryState:
             reassign=False,
         )
 
-    def set_reachable(self, name: str, reachable: bool) -> None:
+    def set_reachable(self, name: str, reachable: bool, *, now_s: int) -> None:
         """Report how a node's last reachability test ended; it stays listed either way (network §10)."""
         record = self._record(name)
-        self._publish({**self._records, name: replace(record, reachable=reachable)}, reassign=False)
+        if reachable == record.reachable:
+            return
+        changed = (
+            replace(record, unreachable_since_s=None, last_unreachable_s=now_s)
+            if reachable
+            else replace(record, unreachable_since_s=now_s)
+        )
+        self._publish({**self._records, name: changed}, reassign=False)
 
     def register_name(self, name_hash: bytes, record: NameRecord) -> None:
         """Register what ``ons_resolve`` answers for a 32-byte name hash."""

@@ -12,10 +12,11 @@ from session_protocol.swarms import UNASSIGNED
 from session_testnet.clock import Clock
 from session_testnet.knobs import NodeKnobs
 from session_testnet.services.registry import NetworkSnapshot, NodeInfo
-from session_testnet.services.storage.database import MessageDatabase, StoredMessage
+from session_testnet.services.storage.database import MessageDatabase
 from session_testnet.services.storage.oxend import Oxend, SnapshotOxend
 from session_testnet.services.storage.results import RpcError
 from session_testnet.services.storage.settings import StorageSettings
+from session_testnet.services.storage.stored import StoredMessage
 from session_testnet.services.storage.version_profile import VersionProfile
 
 # Clients come back: the keys of so many are kept converted.

@@ -1,94 +1,36 @@
 """What a storage node keeps: messages in order of arrival, and revoked sub-accounts (storage-rpc §13)."""
 
+import itertools
+import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from session_protocol.storage_auth import ALL_NAMESPACES
-from session_testnet.services.sqlite_file import DatabaseForm, open_database, transaction
-from session_testnet.services.storage.removals import REMOVALS_SCHEMA, Removals
-from session_testnet.services.storage.settings import MAX_REVOKED_TOKENS
-from session_testnet.services.storage.undelivered import UNDELIVERED_SCHEMA, Undelivered
-
-# ``id`` is a plain row number: it gives the order of retrieval. An owner lives as long as it has messages,
-# and its revocations as long as it does. Every change carries a stamp, the same on all members of the swarm
-# (see MessageDatabase): ``stored`` is that of the last store, ``shortened`` that of the last change that took
-# time away (0: none has), ``changed`` that of any.
-_FORM: Final = DatabaseForm(
-    owner="storage node",
-    application_id=0x53484E31,
-    version=2,
-    schema=REMOVALS_SCHEMA  # noqa: S608 - statements that make tables, without values
-    + UNDELIVERED_SCHEMA
-    + """
-    CREATE TABLE owners(
-        id INTEGER PRIMARY KEY,
-        type INTEGER NOT NULL,
-        pubkey BLOB NOT NULL,
-        UNIQUE(pubkey, type)
-    );
-    CREATE TABLE messages(
-        id INTEGER PRIMARY KEY,
-        hash TEXT NOT NULL UNIQUE,
-        owner INTEGER NOT NULL REFERENCES owners(id),
-        namespace INTEGER NOT NULL,
-        timestamp INTEGER NOT NULL,
-        expiry INTEGER NOT NULL,
-        data BLOB NOT NULL,
-        stored INTEGER NOT NULL,
-        shortened INTEGER NOT NULL,
-        changed INTEGER NOT NULL
-    );
-    CREATE INDEX messages_of_owner ON messages(owner, namespace);
-    CREATE INDEX messages_by_expiry ON messages(expiry);
-    CREATE TABLE revoked_subaccounts(
-        id INTEGER PRIMARY KEY,
-        owner INTEGER NOT NULL REFERENCES owners(id) ON DELETE CASCADE,
-        token BLOB NOT NULL,
-        timestamp INTEGER NOT NULL,
-        revoked INTEGER NOT NULL,
-        stamp INTEGER NOT NULL,
-        UNIQUE(owner, token)
-    );
-    CREATE TRIGGER last_message_deleted AFTER DELETE ON messages
-        WHEN NOT EXISTS (SELECT 1 FROM messages WHERE owner = OLD.owner)
-        BEGIN DELETE FROM owners WHERE id = OLD.owner; END;
-    """,
+from session_testnet.services.sqlite_file import open_database, transaction
+from session_testnet.services.storage.lives import Kind, Life, LifeChange, Lives
+from session_testnet.services.storage.removals import (
+    ANY_NAMESPACE,
+    ANY_TIME,
+    MAX_UNSEEN,
+    Removal,
+    Removals,
 )
+from session_testnet.services.storage.revocations import Revocation, Revocations
+from session_testnet.services.storage.stored import (
+    MESSAGES_FORM,
+    DatabaseFull,
+    Page,
+    StoredMessage,
+    StoreOutcome,
+)
+from session_testnet.services.storage.undelivered import Undelivered
+from session_testnet.services.storage.version_profile import NEWEST_VERSION, VersionProfile, profile_of
 
-
-class DatabaseFull(Exception):
-    """Say that a message was not stored because the database is at its limit, or cannot be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message as a node holds it; ``account`` has 33 bytes, times are in milliseconds."""
-
-    account: bytes
-    hash: str
-    namespace: int
-    timestamp: int
-    expiry: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """What became of a message: whether it was there ``already``, and when what is kept now expires."""
-
-    already: bool
-    expiry: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of messages, and whether more would have followed."""
-
-    messages: list[tuple[str, int, int, bytes]]
-    more: bool
+_logger: Final = logging.getLogger(__name__)
 
 
 class MessageDatabase:
@@ -103,12 +45,24 @@ class MessageDatabase:
     store nothing from then on, as if the disk were full.
     """
 
-    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        max_bytes: int,
+        max_unseen: int = MAX_UNSEEN,
+        profile: VersionProfile | None = None,
+    ) -> None:
+        profile = profile or profile_of(NEWEST_VERSION)
         self.full = False
-        self._db = open_database(path, _FORM)
+        self._max_unseen = max_unseen
+        self._db = open_database(path, MESSAGES_FORM)
         self._db.row_factory = None
-        self.removals = Removals(self._db)
+        self.removals = Removals(self._db, max_unseen)
         self.undelivered = Undelivered(self._db)
+        self.lives = Lives(self._db, self.removals, max_unseen)
+        self.revocations = Revocations(self._db)
+        self._outbox_keeps_newest = profile.outbox_keeps_newest
         self._stamp = self._newest = self._newest_stamp()
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
         self._db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
@@ -125,6 +79,11 @@ class MessageDatabase:
     def next_stamp(self, now_ms: int) -> int:
         """Return the stamp of a new change: the time, or later than every change known."""
         return max(now_ms, self._newest + 1)
+
+    @property
+    def newest_stamp(self) -> int:
+        """Return the newest stamp that this node knows of."""
+        return self._newest
 
     def write_at(self, stamp: int) -> None:
         """Let the changes that follow carry this stamp."""
@@ -145,44 +104,55 @@ class MessageDatabase:
             if self._is_removed(message):
                 return None
             if self._insert_for_known_owner(message):
-                return StoreOutcome(already=False, expiry=message.expiry)
-            outcome = self._raise_expiry(message)
-            if outcome is not None:
-                return outcome
+                return self._begun(message)
             with transaction(self._db):
-                return self._insert(message)
+                outcome = self._live_on(message)
+                if outcome is not None:
+                    return outcome
+                self._insert(message)
+            return self._begun(message)
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
-            raise _full(error) from error
+            raise DatabaseFull(str(error)) from error
 
-    def replace(self, message: StoredMessage, *, only_newer: bool = True) -> StoreOutcome | None:
-        """Keep a message as the only one of its namespace; None when a kept one is not older.
-
-        Without ``only_newer`` the last one to come is kept, whatever its time.
-        """
+    def replace(self, message: StoredMessage) -> StoreOutcome | None:
+        """Keep a message as the only one of its namespace; None when the kept one takes precedence."""
         self._refuse_when_full()
         try:
             if self._is_removed(message):
                 return None
-            outcome = self._raise_expiry(message)
-            if outcome is not None:
-                return outcome
-            owner = self._owner(message.account)
-            (newest,) = self._db.execute(
-                "SELECT max(timestamp) FROM messages WHERE owner = ? AND namespace = ?",
-                (owner, message.namespace),
-            ).fetchone()
-            if only_newer and newest is not None and newest >= message.timestamp:
-                return None
             with transaction(self._db):
-                outcome = self._insert(message)
-                replaced = self._db.execute(
-                    "DELETE FROM messages WHERE owner = ? AND namespace = ? AND hash != ? RETURNING hash",
-                    (owner, message.namespace, message.hash),
-                ).fetchall()
-                self.removals.record_hashes(message.account, (row[0] for row in replaced), self._stamp)
-            return outcome
+                outcome = self._live_on(message)
+                if outcome is not None:
+                    return outcome
+                replaced = self.outbox_beaten(message, self._stamp)
+                if replaced is None:
+                    return None
+                self._insert(message)
+                self._db.execute(
+                    "DELETE FROM messages WHERE hash IN (SELECT value FROM json_each(?))", (_list(replaced),)
+                )
+                self.removals.record_hashes(message.account, replaced, self._stamp)
+            return self._begun(message)
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
-            raise _full(error) from error
+            raise DatabaseFull(str(error)) from error
+
+    def outbox_beaten(self, message: StoredMessage, stored: int) -> list[str] | None:
+        """Return what a message of an outbox, stored at a stamp, takes the place of; None: it is obsolete.
+
+        Whichever came first, all members must keep the same: the one with the newest timestamp, and of equal
+        ones that which was stored first; with old releases the one that was stored last.
+        """
+        rows = self._db.execute(
+            "SELECT hash, timestamp, stored FROM messages WHERE owner = ? AND namespace = ? AND hash != ?",
+            (self._owner(message.account), message.namespace, message.hash),
+        ).fetchall()
+        rank = self._outbox_rank(message.timestamp, stored, message.hash)
+        if any(self._outbox_rank(timestamp, at, each) > rank for each, timestamp, at in rows):
+            return None
+        return [each for each, _, _ in rows]
+
+    def _outbox_rank(self, timestamp: int, stored: int, message: str) -> tuple[int | str, ...]:
+        return (timestamp, -stored, message) if self._outbox_keeps_newest else (stored, message)
 
     def retrieve(
         self,
@@ -220,18 +190,21 @@ class MessageDatabase:
 
     def delete(self, account: bytes, hashes: Iterable[str]) -> list[str]:
         """Delete messages of an account by hash; return the sorted hashes of those that were there."""
-        owner, hashes = self._owner(account), tuple(hashes)
+        wanted = dict.fromkeys(hashes)
         with transaction(self._db):
-            rows = [
-                row
-                for each in hashes
-                for row in self._db.execute(
-                    "DELETE FROM messages WHERE hash = ? AND owner = ? AND stored <= ? RETURNING hash",
-                    (each, owner, self._stamp),
-                ).fetchall()
-            ]
-            self.removals.record_hashes(account, hashes, self._stamp)
-        return sorted(row[0] for row in rows)
+            known = self.times(account, wanted)
+            deleted = self._db.execute(
+                "DELETE FROM messages WHERE stored <= ? AND hash IN (SELECT value FROM json_each(?))"
+                " RETURNING hash",
+                (self._stamp, _list(known)),
+            ).fetchall()
+            # After the deletion, which makes room where the disk is full.
+            self.removals.record_hashes(account, wanted, self._stamp, seen=known.keys())
+            # Those that were stored again since live a life that began with that.
+            gone = {row[0] for row in deleted}
+            self.lives.refold(account, known.keys() - gone)
+            self.lives.forget(gone, self._stamp)
+        return sorted(row[0] for row in deleted)
 
     def delete_all(
         self, account: bytes, namespace: int | str, *, before: int | None = None
@@ -244,97 +217,69 @@ class MessageDatabase:
         if before is not None:
             where, values = f"{where} AND timestamp <= ?", (*values, before)
         with transaction(self._db):
-            self.removals.record_range(account, namespace, before, self._stamp)
-            return self._db.execute(
+            deleted = self._db.execute(
                 f"DELETE FROM messages WHERE {where} AND stored <= ?"  # noqa: S608 - no value in the text
                 " RETURNING namespace, hash",
                 (*values, self._stamp),
             ).fetchall()
+            self.removals.record_range(account, namespace, before, self._stamp)
+            if self._stamp < self._newest:
+                self.begin_anew(account, None)
+            self.lives.forget((row[1] for row in deleted), self._stamp)
+        return deleted
+
+    def begin_anew(self, account: bytes, hashes: Iterable[str] | None) -> None:
+        """Let lives, of these messages or all, begin with what came after a deletion that was late."""
+        if hashes is None:
+            rows = self._db.execute("SELECT hash FROM messages WHERE owner = ?", (self._owner(account),))
+            hashes = [row[0] for row in rows.fetchall()]
+        self.lives.refold(account, hashes)
 
     def shorten_all(self, account: bytes, namespace: int | str, expiry: int) -> list[tuple[int, str]]:
         """Let every message expire at ``expiry`` that would later; return namespace and hash of each."""
-        where, values = _of_namespace(self._owner(account), namespace)
-        return self._db.execute(
-            "UPDATE messages SET expiry = ?, shortened = max(shortened, ?), changed = max(changed, ?)"  # noqa: S608
-            f" WHERE {where} AND expiry > ? RETURNING namespace, hash",
-            (expiry, self._stamp, self._stamp, *values, expiry),
-        ).fetchall()
+        number = ANY_NAMESPACE if namespace == ALL_NAMESPACES else int(namespace)
+        change = LifeChange(self._stamp, Kind.SHORTEN, expiry, account, namespace=number)
+        with transaction(self._db):
+            return self.lives.shorten_range(change)
 
     def times(self, account: bytes, hashes: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Return timestamp and expiry of the messages of an account that are there, by hash."""
         owner = self._owner(account)
-        found: dict[str, tuple[int, int]] = {}
-        for each in hashes:
-            row = self._db.execute(
-                "SELECT timestamp, expiry FROM messages WHERE hash = ? AND owner = ?", (each, owner)
-            ).fetchone()
-            if row is not None:
-                found[each] = row
-        return found
+        if owner is None:
+            return {}
+        # The join must begin with the list, however long it is: the planner cannot know.
+        rows = self._db.execute(
+            "SELECT hash, timestamp, expiry FROM json_each(?) CROSS JOIN messages"
+            " ON hash = value WHERE owner = ?",
+            (_list(hashes), owner),
+        )
+        return {message: (timestamp, expiry) for message, timestamp, expiry in rows}
 
-    def set_expiries(self, expiries: Sequence[tuple[str, int]]) -> None:
-        """Set when messages expire, given pairs of hash and time."""
+    def change_lives(self, account: bytes, kind: Kind, expiries: Mapping[str, int]) -> dict[str, Life]:
+        """Change when messages of an account expire; tell of those that are here."""
+        known = self.times(account, expiries)
+        unknown = (each for each in expiries if each not in known)
+        hashes = [*known, *itertools.islice(unknown, self._max_unseen)]
+        changes = [LifeChange(self._stamp, kind, expiries[each], account, each) for each in hashes]
         with transaction(self._db):
-            self._db.executemany(
-                "UPDATE messages SET expiry = ?1, changed = max(changed, ?2),"
-                " shortened = CASE WHEN ?1 < expiry THEN max(shortened, ?2) ELSE shortened END"
-                " WHERE hash = ?3",
-                [(expiry, self._stamp, message) for message, expiry in expiries],
-            )
+            return self.lives.change(changes)
 
     def revoked_tokens(self, account: bytes) -> list[bytes]:
         """Return the revoked sub-account tokens of an account, oldest first."""
-        rows = self._db.execute(
-            "SELECT token FROM revoked_subaccounts WHERE owner = ? AND revoked ORDER BY timestamp, id",
-            (self._owner(account),),
-        )
-        return [row[0] for row in rows]
+        return self.revocations.tokens(account)
 
-    def revoke(self, account: bytes, tokens: Iterable[bytes], now_ms: int) -> None:
+    def revoke(self, account: bytes, tokens: Iterable[bytes]) -> int:
         """Revoke sub-accounts; the latest 50 stay so, and none of an account without messages."""
-        owner = self._owner(account)
-        if owner is None:
-            return
-        with transaction(self._db):
-            self._db.executemany(
-                "INSERT OR REPLACE INTO revoked_subaccounts(owner, token, timestamp, revoked, stamp)"
-                " VALUES (?, ?, ?, 1, ?)",
-                [(owner, token, now_ms, self._stamp) for token in tokens],
-            )
-            self.trim_revocations(owner)
+        return self._change_revocations(account, tokens, revoked=True)
 
     def unrevoke(self, account: bytes, tokens: Iterable[bytes]) -> int:
         """Take revocations back; return how many there were."""
-        owner = self._owner(account)
-        if owner is None:
-            return 0
-        count = 0
-        with transaction(self._db):
-            for token in tokens:
-                count += (
-                    self._db.execute(
-                        "SELECT 1 FROM revoked_subaccounts WHERE owner = ? AND token = ? AND revoked",
-                        (owner, token),
-                    ).fetchone()
-                    is not None
-                )
-                # The row stays, for members that only know the revocation.
-                self._db.execute(
-                    "INSERT OR REPLACE INTO revoked_subaccounts(owner, token, timestamp, revoked, stamp)"
-                    " VALUES (?, ?, 0, 0, ?)",
-                    (owner, token, self._stamp),
-                )
-            self.trim_revocations(owner)
-        return count
+        return self._change_revocations(account, tokens, revoked=False)
 
-    def trim_revocations(self, owner: int) -> None:
-        """Keep the latest 50 revocations of an account, and as many that were taken back."""
-        for revoked in (0, 1):
-            self._db.execute(
-                "DELETE FROM revoked_subaccounts WHERE owner = ?1 AND revoked = ?2 AND id NOT IN"
-                " (SELECT id FROM revoked_subaccounts WHERE owner = ?1 AND revoked = ?2"
-                " ORDER BY timestamp DESC, id DESC LIMIT ?3)",
-                (owner, revoked, MAX_REVOKED_TOKENS),
+    def _change_revocations(self, account: bytes, tokens: Iterable[bytes], *, revoked: bool) -> int:
+        with transaction(self._db):
+            return self.revocations.change(
+                [Revocation(account, token, revoked, self._stamp) for token in tokens]
             )
 
     def owner_of(self, account: bytes) -> int:
@@ -358,17 +303,40 @@ class MessageDatabase:
 
     def purge(self, now_ms: int) -> int:
         """Delete what has expired; return how many messages that were."""
+        try:
+            count = self._purge(now_ms, self._lives_cut_short(now_ms))
+        except sqlite3.OperationalError as error:
+            # Room is more important than that a copy of what has expired may come back for a while.
+            _logger.warning("expired messages are purged, but not remembered: %s", error)
+            count = self._purge(now_ms, [])
+        self.undelivered.write_down()
+        return count
+
+    def _lives_cut_short(self, now_ms: int) -> list[Removal]:
+        """Return what is to be remembered of messages that have expired earlier than they would have.
+
+        Another member may have missed that a life was shortened; its copy must not come back here.
+        """
+        rows = self._db.execute(
+            "SELECT type, pubkey, hash, shortened FROM messages JOIN owners ON owners.id = owner"
+            " WHERE expiry <= ? AND shortened > 0",
+            (now_ms,),
+        )
+        return [
+            Removal(bytes([kind]) + key, message, ANY_NAMESPACE, ANY_TIME, by_expiry=True, stamp=stamp)
+            for kind, key, message, stamp in rows.fetchall()
+        ]
+
+    def _purge(self, now_ms: int, notes: Sequence[Removal]) -> int:
         with transaction(self._db):
-            # Another member may have missed that a life was shortened; its copy must not come back here.
-            shortened = self._db.execute(
-                "SELECT type, pubkey, hash, shortened FROM messages JOIN owners ON owners.id = owner"
-                " WHERE expiry <= ? AND shortened > 0",
-                (now_ms,),
-            ).fetchall()
-            for kind, key, message, stamp in shortened:
-                self.removals.record_hashes(bytes([kind]) + key, [message], stamp, by_expiry=True)
             self.removals.purge(now_ms)
-            return self._db.execute("DELETE FROM messages WHERE expiry <= ?", (now_ms,)).rowcount
+            self.lives.purge(now_ms)
+            expired = self._db.execute(
+                "DELETE FROM messages WHERE expiry <= ? RETURNING hash", (now_ms,)
+            ).fetchall()
+            self.lives.forget((message for (message,) in expired), now_ms)
+            self.removals.record_all(notes)
+        return len(expired)
 
     def count(self) -> int:
         """Return the number of messages."""
@@ -394,11 +362,8 @@ class MessageDatabase:
             raise DatabaseFull("database or disk is full")
 
     def _newest_stamp(self) -> int:
-        stamps = [self.removals.newest]
-        for table, column in (("messages", "changed"), ("revoked_subaccounts", "stamp")):
-            (newest,) = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - constants
-            stamps.append(int(newest or 0))
-        return max(stamps)
+        (changed,) = self._db.execute("SELECT max(changed) FROM messages").fetchone()
+        return max(int(changed or 0), self.removals.newest, self.lives.newest, self.revocations.newest())
 
     def _is_removed(self, message: StoredMessage) -> bool:
         """Tell whether a later request has removed a message whose store comes only now."""
@@ -451,19 +416,36 @@ class MessageDatabase:
             == 1
         )
 
-    def _raise_expiry(self, message: StoredMessage) -> StoreOutcome | None:
-        row = self._db.execute("SELECT expiry FROM messages WHERE hash = ?", (message.hash,)).fetchone()
-        if row is None:
+    def _live_on(self, message: StoredMessage) -> StoreOutcome | None:
+        """Let a message that is here already live longer, if need be; None when it is not here."""
+        change = LifeChange(self._stamp, Kind.STORE, message.expiry, message.account, message.hash)
+        life = self.take_life(message, [change])
+        if life is None:
             return None
-        kept = int(row[0])
         self._db.execute(
-            "UPDATE messages SET expiry = max(expiry, ?), stored = max(stored, ?), changed = max(changed, ?)"
-            " WHERE hash = ?",
-            (message.expiry, self._stamp, self._stamp, message.hash),
+            "UPDATE messages SET stored = max(stored, ?) WHERE hash = ?", (self._stamp, message.hash)
         )
-        return StoreOutcome(already=True, expiry=max(kept, message.expiry))
+        return StoreOutcome(already=True, expiry=life.after)
 
-    def _insert(self, message: StoredMessage) -> StoreOutcome:
+    def take_life(self, message: StoredMessage, changes: Sequence[LifeChange]) -> Life | None:
+        """Take over changes, and the timestamp of whichever store was first; None for an unknown message."""
+        life = self.lives.change(changes).get(message.hash)
+        began = min(change.stamp for change in changes if change.kind is Kind.STORE)
+        if life is not None and (began, message.timestamp) < (life.began, life.timestamp):
+            self._db.execute(
+                "UPDATE messages SET timestamp = ? WHERE hash = ?", (message.timestamp, message.hash)
+            )
+        return life
+
+    def _begun(self, message: StoredMessage) -> StoreOutcome:
+        """Tell of a message that was not here; what was to change its life may have come before it."""
+        expiry = message.expiry
+        if self._stamp <= self.lives.newest:
+            with transaction(self._db):
+                expiry = self.lives.refold(message.account, [message.hash])[message.hash].after
+        return StoreOutcome(already=False, expiry=expiry)
+
+    def _insert(self, message: StoredMessage) -> None:
         owner = self.owner_of(message.account)
         self._db.execute(
             "INSERT INTO messages(hash, owner, namespace, timestamp, expiry, data,"
@@ -480,12 +462,11 @@ class MessageDatabase:
                 self._stamp,
             ),
         )
-        return StoreOutcome(already=False, expiry=message.expiry)
 
 
-def _full(error: sqlite3.Error) -> DatabaseFull:
-    # SQLite rolls back by itself when it is full: the reason lies behind the error of a second rollback.
-    return DatabaseFull(str(error.__context__ or error))
+def _list(texts: Iterable[str]) -> str:
+    """Return texts in the form in which a statement can take any number of them."""
+    return orjson.dumps(list(texts)).decode()
 
 
 def _of_namespace(owner: int | None, namespace: int | str) -> tuple[str, tuple[int | str | None, ...]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pybase64
@@ -13,8 +13,9 @@ from session_testnet.services.storage.fault_gate import FaultGate
 from session_testnet.services.storage.fields import BtParams, Params
 from session_testnet.services.storage.methods import METHODS, AnyMethod, SwarmMethod
 from session_testnet.services.storage.replication import Replication
+from session_testnet.services.storage.requests import Retrieve
 from session_testnet.services.storage.results import ParseError, RpcError, RpcResult
-from session_testnet.services.storage.settings import MAX_SUBREQUESTS
+from session_testnet.services.storage.settings import MAX_BATCH_PAGES_BYTES, MAX_SUBREQUESTS
 from session_testnet.services.storage.version_profile import NEWER_METHODS, VersionProfile
 from session_testnet.trace import Trace
 
@@ -50,6 +51,22 @@ class Choice:
     then: "AnyCall | None"
     otherwise: "AnyCall | None"
     params: Params
+
+
+@dataclass(slots=True)
+class ReplyBudget:
+    """How many bytes the pages of one batch may still have together."""
+
+    left: int = MAX_BATCH_PAGES_BYTES
+
+    def limit(self, request: Retrieve) -> Retrieve:
+        """Return a request for no more than is left; a page has one message at least all the same."""
+        return replace(request, max_size=max(0, min(request.max_size, self.left)))
+
+    def spend(self, result: RpcResult) -> None:
+        """Take the page of a result off."""
+        if isinstance(result.body, dict):
+            self.left -= sum(len(each["data"]) + len(each["hash"]) for each in result.body["messages"])
 
 
 AnyCall = Call | Batch | Choice
@@ -171,19 +188,25 @@ class Dispatcher:
             return RpcResult(400, f"no method {method}")
         return await self._run(call, via)
 
-    async def _run(self, call: AnyCall, via: str) -> RpcResult:
+    async def _run(self, call: AnyCall, via: str, budget: ReplyBudget | None = None) -> RpcResult:
         match call:
             case Call():
                 if isinstance(call.method, SwarmMethod):
                     return await self._replication.carry_out(call.method, call.request)
-                return call.method.answer(self._context, call.request)
+                if budget is None or not isinstance(call.request, Retrieve):
+                    return call.method.answer(self._context, call.request)
+                page = call.method.answer(self._context, budget.limit(call.request))
+                budget.spend(page)
+                return page
             case Batch(name="batch"):
-                results = await asyncio.gather(*(self._run_inside(each, via) for each in call.calls))
+                budget = ReplyBudget()
+                results = await asyncio.gather(*(self._run_inside(each, via, budget) for each in call.calls))
                 return _batch_result(results, call.params)
             case Batch():
                 done: list[RpcResult] = []
+                budget = ReplyBudget()
                 for each in call.calls:
-                    done.append(await self._run_inside(each, via))
+                    done.append(await self._run_inside(each, via, budget))
                     if not done[-1].is_success:
                         break
                 return _batch_result(done, call.params)
@@ -204,11 +227,11 @@ class Dispatcher:
             body["result"] = _subresult(await self._run_inside(branch, via), choice.params)
         return RpcResult(200, body)
 
-    async def _run_inside(self, call: AnyCall, via: str) -> RpcResult:
+    async def _run_inside(self, call: AnyCall, via: str, budget: ReplyBudget | None = None) -> RpcResult:
         """Carry out one request inside another; its failure is its own."""
         try:
             instead = await self._gate.before(self._context.name, call.name, call.params)
-            result = instead or await self._run(call, via)
+            result = instead or await self._run(call, via, budget)
         except RpcError as error:
             result = error.result
         result = await self._gate.after(self._context.name, call.name, call.params, result)

@@ -10,21 +10,22 @@ not in it.
 import asyncio
 import contextlib
 import logging
-import sqlite3
-from collections.abc import Container, Iterator
+import time
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
 from session_testnet.services.registry import NetworkSnapshot
 from session_testnet.services.storage.context import NodeContext, has_address
-from session_testnet.services.storage.database import DatabaseFull, StoredMessage
+from session_testnet.services.storage.stored import DatabaseFull, StoredMessage
 from session_testnet.services.storage.transfers import Transfer, export, merge
 from session_testnet.services.storage.undelivered import Debt, NetworkView
 from session_testnet.trace import Trace
 
 COMMAND: Final = "data"
 READY_COMMAND: Final = "data_ready"
+MISSED_COMMAND: Final = "missed"
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -37,18 +38,38 @@ class Ready:
     needs_dump: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Say which nodes (Ed25519 keys, hex) lack an account's changes from the stamp ``since`` on."""
+
+    account: bytes
+    since: int
+    keys: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Pause:
-    """How long a peer that could not be reached is left alone, and until when (the loop's time)."""
+    """How long a peer that could not be reached is left alone, and until when."""
 
     length_s: float
     until: float
 
 
 class Handover:
-    """Deliver what is owed to other nodes, in the background, until they have it."""
+    """Deliver what is owed to other nodes, in the background, until they have it.
 
-    def __init__(self, context: NodeContext, peers: PeerLink, trace: Trace) -> None:
+    ``time_s`` tells the time by which peers that failed have a pause.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        peers: PeerLink,
+        trace: Trace,
+        *,
+        time_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._time_s = time_s
         self._context = context
         self._peers = peers
         self._trace = trace
@@ -67,23 +88,26 @@ class Handover:
         database = self._context.database
         before, view = database.undelivered.view(), NetworkView.of(now, self._context.own_swarm)
         if before != view:
-            debts = list(self._debts_of_change(before, view, now))
-            if debts:
-                database.undelivered.add(debts)
+            database.undelivered.add(list(self._debts_of_change(before, view, now)))
             database.undelivered.remember(view)
         if now.by_key(self._context.ed25519_hex) is None:
             database.undelivered.add(list(self._debts_to_leave_behind(now)))
         self._deliver_soon()
 
-    def owe(self, peer: str, account: bytes, since: int) -> None:
-        """Note that a peer has missed a change of an account."""
-        try:
-            self._context.database.undelivered.add([Debt(peer, account, since)])
-        except sqlite3.OperationalError as error:
-            # The disk is full: the member will lack this until the account is handed over as a whole.
-            _logger.warning("node %s cannot note what a member missed: %s", self._context.name, error)
-            return
+    def owe(self, missed: Missed) -> None:
+        """Note that nodes have missed a change of an account, which this one has made."""
+        debts = [Debt(key, missed.account, missed.since) for key in missed.keys]
+        self._context.database.undelivered.add(debts)
         self._check_soon()
+
+    def others_missed(self, payload: Any) -> PeerReply:
+        """Note what another member says of those that have missed a change."""
+        node = self._context
+        if not isinstance(payload, Missed):
+            return PeerReply(400, b"expected what others have missed")
+        known = {member.ed25519_pk for member in node.other_members()}
+        self.owe(Missed(payload.account, payload.since, tuple(key for key in payload.keys if key in known)))
+        return PeerReply(200, b"OK")
 
     def receive(self, payload: Any) -> PeerReply:
         """Take over what another node tells; what is newer here stays."""
@@ -116,7 +140,7 @@ class Handover:
             )
         self._pauses.pop(payload.key, None)
         self._deliver_soon()
-        return PeerReply(200, b"OK")
+        return PeerReply(200, {"newest": node.database.newest_stamp})
 
     def resume(self) -> None:
         """Deliver from now on, and tell the other members that this one can be given what it missed."""
@@ -127,6 +151,11 @@ class Handover:
             task = asyncio.get_running_loop().create_task(self._announce())
             self._announcements.add(task)
             task.add_done_callback(self._announcements.discard)
+
+    async def announced(self) -> None:
+        """Wait until the other members have told this one, if it has just come back, how far they are."""
+        while self._announcements:
+            await asyncio.wait(self._announcements)
 
     async def suspend(self) -> None:
         """Send nothing more until :meth:`resume`; what is owed stays noted."""
@@ -148,8 +177,7 @@ class Handover:
         """
         if not self._active:
             return
-        while self._announcements:
-            await asyncio.gather(*self._announcements)
+        await self.announced()
         owed = self._context.database.undelivered.peers()
         await asyncio.gather(
             *(self._delivery_to(peer) for peer in owed if reachable is None or peer in reachable)
@@ -210,15 +238,20 @@ class Handover:
                 )
 
     async def _check(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._context.database.undelivered.peers():
             await asyncio.sleep(self._context.settings.retry_check_s)
-            due = [
-                peer
-                for peer in self._context.database.undelivered.peers()
-                if peer not in self._pauses or self._pauses[peer].until <= loop.time()
-            ]
-            await asyncio.gather(*(self._delivery_to(peer) for peer in due))
+            await self.deliver_due()
+
+    async def deliver_due(self) -> None:
+        """Try once to deliver to the peers whose pause has ended by now."""
+        now = self._time_s()
+        due = [
+            peer
+            for peer in self._context.database.undelivered.peers()
+            if peer not in self._pauses or self._pauses[peer].until <= now
+        ]
+        # What goes wrong is logged when it does, and tried again.
+        await asyncio.gather(*(self._delivery_to(peer) for peer in due), return_exceptions=True)
 
     def _delivery_to(self, peer: str) -> "asyncio.Task[bool]":
         """Return the delivery to a peer that is under way, or begin one: never two at a time."""
@@ -303,7 +336,7 @@ class Handover:
             if last is None
             else min(2 * last.length_s, settings.retry_longest_pause_s)
         )
-        self._pauses[peer] = _Pause(length_s, asyncio.get_running_loop().time() + length_s)
+        self._pauses[peer] = _Pause(length_s, self._time_s() + length_s)
 
     async def _announce(self) -> None:
         node = self._context
@@ -314,12 +347,16 @@ class Handover:
 
         async def tell(peer: str) -> None:
             with contextlib.suppress(PeerTimeout, PeerUnreachable):
-                await self._peers.request(
+                reply = await self._peers.request(
                     peer,
                     READY_COMMAND,
                     ready,
-                    timeout_s=node.settings.retry_timeout_s,
+                    timeout_s=node.settings.peer_timeout_s,
                     sender=node.ed25519_hex,
                 )
+                newest = reply.body.get("newest") if isinstance(reply.body, dict) else None
+                if isinstance(newest, int):
+                    # Otherwise what this node stamps could be older than what it has missed.
+                    node.database.know(newest)
 
         await asyncio.gather(*(tell(peer) for peer in members))

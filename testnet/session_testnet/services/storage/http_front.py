@@ -1,7 +1,7 @@
 """A node's HTTP side: four paths, and the exact form of every answer (storage-rpc §2.1)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -80,18 +80,7 @@ class HttpFront:
             return text_response("Too Many Requests\n", 429)
         if request.headers.get("X-Loki-Long-Poll"):
             return text_response("long polling is no longer supported, client upgrade required", 410)
-        body = await _read(request)
-        if body is None:
-            return await _refuse_size(request)
-        if self._jobs >= node.settings.max_jobs:
-            return text_response(_BUSY, 503)
-        self._jobs += 1
-        try:
-            return _response(await self._rpc.answer_body(body, via="direct"))
-        except NoAnswer:
-            return _closed(request)
-        finally:
-            self._jobs -= 1
+        return await self._work(request, self._rpc_response)
 
     async def _onion_request(self, request: web.Request) -> web.Response:
         node = self._context
@@ -99,18 +88,43 @@ class HttpFront:
             return _closed(request)
         if node.not_ready_reasons():
             return text_response(node.not_ready_text(), 503)
-        body = await _read(request)
-        if body is None:
-            return await _refuse_size(request)
-        if self._jobs >= node.settings.max_jobs:
-            return text_response(_BUSY, 503)
+        return await self._work(request, lambda body: self._onion_response(body, request.remote or ""))
+
+    async def _work(
+        self, request: web.Request, answer: Callable[[bytes], Awaitable[web.Response]]
+    ) -> web.Response:
+        """Read a body and answer it, if there are not too many at it already: bodies in memory count."""
+        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+            return await _refuse(request, "Request body too large", 413)
+        if self._jobs >= self._context.settings.max_jobs:
+            return await _refuse(request, _BUSY, 503)
         self._jobs += 1
         try:
-            reply = await self._onions.from_client(body, request.remote or "")
+            body = await self._body(request)
+            return body if isinstance(body, web.Response) else await answer(body)
         except NoAnswer:
             return _closed(request)
         finally:
             self._jobs -= 1
+
+    async def _body(self, request: web.Request) -> bytes | web.Response:
+        """Return the body, or the answer to a client that does not send a proper one."""
+        try:
+            async with asyncio.timeout(self._context.settings.upload_timeout_s):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return await _refuse(request, "Request body too large", 413)
+        except TimeoutError:
+            return await _refuse(request, "Request time out", 408)
+        except (ConnectionError, web.RequestPayloadError):
+            # The client has gone in the middle of its request, or has broken it off in a way of its own.
+            return _closed(request)
+
+    async def _rpc_response(self, body: bytes) -> web.Response:
+        return _response(await self._rpc.answer_body(body, via="direct"))
+
+    async def _onion_response(self, body: bytes, address: str) -> web.Response:
+        reply = await self._onions.from_client(body, address)
         # Also ciphertext is called text; clients ignore the type (onion-requests §4.4).
         return web.Response(status=reply.status, body=reply.body, headers=_TEXT)
 
@@ -131,18 +145,8 @@ class HttpFront:
         return json_response({"version": self._context.settings.version_text})
 
 
-async def _read(request: web.Request) -> bytes | None:
-    """Return the body, or None when it is larger than the limit."""
-    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
-        return None
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return None
-
-
-async def _refuse_size(request: web.Request) -> web.Response:
-    """Answer that the body is too large, and close: what is still to come of it is never read.
+async def _refuse(request: web.Request, text: str, status: int) -> web.Response:
+    """Refuse a request whose body has not been read, and close: what is still to come of it is never read.
 
     A moment is left to the client to see the answer: closing earlier would destroy it on its way.
     """
@@ -150,7 +154,7 @@ async def _refuse_size(request: web.Request) -> web.Response:
     pause: Callable[[], None] | None = getattr(request.transport, "pause_reading", None)
     if pause is not None:
         pause()
-    response = text_response("Request body too large", 413)
+    response = text_response(text, status)
     response.force_close()
     await response.prepare(request)
     await response.write_eof()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from session_testnet.services.storage.dispatch import Dispatcher
 from session_testnet.services.storage.exits import ExitMap
 from session_testnet.services.storage.fault_gate import FaultGate, NoFaults
 from session_testnet.services.storage.handover import COMMAND as DATA_COMMAND
-from session_testnet.services.storage.handover import READY_COMMAND, Handover
+from session_testnet.services.storage.handover import MISSED_COMMAND, READY_COMMAND, Handover
 from session_testnet.services.storage.http_front import HttpFront
 from session_testnet.services.storage.monitor import Monitor, Subscriber
 from session_testnet.services.storage.omq import OmqFront
@@ -67,7 +68,12 @@ class StorageNode:
     ) -> None:
         settings = settings or StorageSettings()
         gate = fault_gate or NoFaults()
-        self._database = MessageDatabase(database, max_bytes=settings.database_bytes)
+        self._database = MessageDatabase(
+            database,
+            max_bytes=settings.database_bytes,
+            max_unseen=settings.kept_unseen,
+            profile=settings.profile,
+        )
         self._context = NodeContext(
             identity, name, clock=clock, database=self._database, settings=settings, oxend=oxend
         )
@@ -183,7 +189,7 @@ class StorageNode:
     async def handle_peer(self, command: str, payload: Any, sender: str = "") -> PeerReply:
         """Answer another node; raise nothing but PeerUnreachable, where a fault wants no answer.
 
-        Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready`` and ``ping``.
+        Commands are ``storage_cc``, ``onion_request``, ``data``, ``data_ready``, ``missed`` and ``ping``.
         ``sender`` is the key of the node that asks, as far as the link between them knows it.
         """
         try:
@@ -196,6 +202,8 @@ class StorageNode:
                     return await self._member_trouble() or self._handover.receive(payload)
                 case _ if command == READY_COMMAND:
                     return self._handover.peer_is_ready(payload)
+                case _ if command == MISSED_COMMAND:
+                    return self._handover.others_missed(payload)
                 case "ping":
                     return PeerReply(200, b"pong")
         except NoAnswer:
@@ -275,7 +283,11 @@ class StorageNode:
         # Nodes take turns, by their keys: 1,000 that purged at once kept all requests waiting for 55 ms.
         await asyncio.sleep(period_s * self._context.identity.ed25519_pk[0] / 256)
         while True:
-            self.purge()
+            try:
+                self.purge()
+            except sqlite3.Error:
+                # The disk may be full, or fail for a while: a later turn may succeed.
+                _logger.exception("node %s failed to purge", self.name)
             await asyncio.sleep(period_s)
 
 

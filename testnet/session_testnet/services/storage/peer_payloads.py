@@ -10,7 +10,7 @@ import msgspec
 
 from session_protocol import onion
 from session_testnet.services.storage import handover, onion_hops, replication
-from session_testnet.services.storage.handover import Ready
+from session_testnet.services.storage.handover import Missed, Ready
 from session_testnet.services.storage.replication import ForwardedRequest
 from session_testnet.services.storage.requests import (
     AccountRequest,
@@ -63,6 +63,8 @@ def decode(command: str, value: Any) -> Any:
             return msgspec.convert(value, Transfer)
         if command == handover.READY_COMMAND:
             return msgspec.convert(value, Ready)
+        if command == handover.MISSED_COMMAND:
+            return msgspec.convert(value, Missed)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise BadPayload(f"{command}: {error}") from error
     return value

@@ -1,7 +1,8 @@
 """Remember what has been removed: a copy of it that comes late from another node must not bring it back."""
 
+import itertools
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +22,23 @@ REMOVALS_SCHEMA: Final = """
         before INTEGER NOT NULL,
         by_expiry INTEGER NOT NULL,
         stamp INTEGER NOT NULL,
+        unseen INTEGER NOT NULL,
         PRIMARY KEY(account, hash, namespace, before, by_expiry)
     ) WITHOUT ROWID;
     CREATE INDEX removals_by_stamp ON removals(stamp);
+    CREATE INDEX removals_unseen ON removals(account, stamp) WHERE unseen;
 """
+
+# What a node has removed is bounded by what it had. Hashes that it never had cost nothing to make up, so
+# only so many of them are remembered for an account, the newest: enough for what a member may miss in the
+# moments in which a deletion overtakes a store, or while another member still has it to deliver.
+MAX_UNSEEN: Final = 2000
+
+_RECORD: Final = (
+    "INSERT INTO removals(account, hash, namespace, before, by_expiry, stamp, unseen)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET stamp = max(stamp, excluded.stamp),"
+    " unseen = min(unseen, excluded.unseen)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +58,14 @@ class Removal:
 
 
 class Removals:
-    """Keep removals in a node's database for as long as a removed message could still live elsewhere."""
+    """Keep removals in a node's database for as long as a removed message could still live elsewhere.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    Of hashes that the node did not have, the newest ``max_unseen`` of each account are kept.
+    """
+
+    def __init__(self, db: sqlite3.Connection, max_unseen: int = MAX_UNSEEN) -> None:
         self._db = db
+        self._max_unseen = max_unseen
         (newest,) = db.execute("SELECT max(stamp) FROM removals").fetchone()
         self._newest = int(newest or 0)
 
@@ -57,32 +75,55 @@ class Removals:
         return self._newest
 
     def record_hashes(
-        self, account: bytes, hashes: Iterable[str], stamp: int, *, by_expiry: bool = False
+        self, account: bytes, hashes: Iterable[str], stamp: int, *, seen: Collection[str] | None = None
     ) -> None:
-        """Remember that messages were removed by hash, whether they were here or not."""
-        for each in hashes:
-            self.record(Removal(account, each, ANY_NAMESPACE, ANY_TIME, by_expiry, stamp))
+        """Remember that messages were removed by hash; only those in ``seen`` were here (None: all)."""
+        if seen is not None:
+            unseen = (each for each in hashes if each not in seen)
+            hashes = [*seen, *itertools.islice(unseen, self._max_unseen)]
+        self.record_all(
+            [
+                Removal(account, each, ANY_NAMESPACE, ANY_TIME, by_expiry=False, stamp=stamp)
+                for each in hashes
+            ],
+            seen=seen,
+        )
 
     def record_range(self, account: bytes, namespace: int | str, before: int | None, stamp: int) -> None:
         """Remember that a namespace, or ``"all"``, was emptied, up to a time if there is one."""
         number = ANY_NAMESPACE if namespace == ALL_NAMESPACES else int(namespace)
         limit = ANY_TIME if before is None else before
-        self.record(Removal(account, ANY_HASH, number, limit, by_expiry=False, stamp=stamp))
+        self.record_all([Removal(account, ANY_HASH, number, limit, by_expiry=False, stamp=stamp)])
 
-    def record(self, removal: Removal) -> None:
-        """Remember a removal; of equal ones the newest counts."""
-        self._newest = max(self._newest, removal.stamp)
+    def record_all(self, removals: Sequence[Removal], *, seen: Collection[str] | None = None) -> None:
+        """Remember removals, of equal ones the newest; of hashes not in ``seen``, the node had none."""
+        rows: list[tuple[Removal, bool]] = []
+        unseen: dict[bytes, int] = {}
+        for removal in sorted(removals, key=lambda removal: removal.stamp, reverse=True):
+            is_unseen = seen is not None and removal.hash != ANY_HASH and removal.hash not in seen
+            if is_unseen:
+                unseen[removal.account] = unseen.get(removal.account, 0) + 1
+                if unseen[removal.account] > self._max_unseen:
+                    continue
+            rows.append((removal, is_unseen))
+        self._newest = max([self._newest, *(removal.stamp for removal, _ in rows)])
+        self._db.executemany(
+            _RECORD,
+            [
+                (each.account, each.hash, each.namespace, each.before, each.by_expiry, each.stamp, is_unseen)
+                for each, is_unseen in rows
+            ],
+        )
+        for account in unseen:
+            self._trim(account)
+
+    def _trim(self, account: bytes) -> None:
+        """Forget the oldest removals of what was not here, beyond the limit."""
         self._db.execute(
-            "INSERT INTO removals(account, hash, namespace, before, by_expiry, stamp)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET stamp = max(stamp, excluded.stamp)",
-            (
-                removal.account,
-                removal.hash,
-                removal.namespace,
-                removal.before,
-                removal.by_expiry,
-                removal.stamp,
-            ),
+            "DELETE FROM removals WHERE account = ?1 AND unseen AND (hash, by_expiry) IN"
+            " (SELECT hash, by_expiry FROM removals WHERE account = ?1 AND unseen"
+            " ORDER BY stamp DESC, hash LIMIT -1 OFFSET ?2)",
+            (account, self._max_unseen),
         )
 
     def cover(
@@ -97,6 +138,15 @@ class Removals:
             (account, ANY_HASH, message, ANY_NAMESPACE, namespace, timestamp, stored, shortened),
         ).fetchone()
         return row is not None
+
+    def last(self, account: bytes, message: str, namespace: int, timestamp: int) -> int:
+        """Return the stamp of the last request that would have removed a message; -1 if there is none."""
+        (stamp,) = self._db.execute(
+            "SELECT max(stamp) FROM removals WHERE account = ? AND hash IN (?, ?) AND namespace IN (?, ?)"
+            " AND before >= ? AND NOT by_expiry",
+            (account, ANY_HASH, message, ANY_NAMESPACE, namespace, timestamp),
+        ).fetchone()
+        return -1 if stamp is None else int(stamp)
 
     def since(self, account: bytes, stamp: int) -> list[Removal]:
         """Return an account's removals from a stamp on."""

@@ -1,13 +1,14 @@
 """Carry a request out on the whole swarm: here, and on every other member (storage-rpc §9)."""
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from session_testnet.peers import PeerLink, PeerReply, PeerTimeout, PeerUnreachable
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.handover import Handover
+from session_testnet.services.storage.handover import MISSED_COMMAND, Handover, Missed
 from session_testnet.services.storage.methods import SWARM_METHODS, SwarmMethod
 from session_testnet.services.storage.requests import AccountRequest
 from session_testnet.services.storage.results import RpcError, RpcResult
@@ -42,8 +43,10 @@ class Replication:
         node = self._context
         node.check_swarm(request.account)
         checked = method.check(node, request, forwarded=False)
+        await self._handover.announced()
         stamp = node.database.next_stamp(node.now_ms())
-        forwarded = ForwardedRequest(method.name, request, stamp)
+        decided = method.decide(node, checked)
+        forwarded = ForwardedRequest(method.name, decided, stamp)
         # Tasks start in the order of their creation, after this node has acted: what one member stores
         # before another request, all do.
         asked = [
@@ -53,7 +56,7 @@ class Replication:
         swarm: dict[str, dict[str, Any]] = {}
         try:
             node.database.write_at(stamp)
-            own_entry = method.act(node, checked)
+            own_entry = method.perform(node, decided)
             method.mark_entry(node, own_entry)
             swarm[node.ed25519_hex] = own_entry
             for key, task in asked:
@@ -65,9 +68,7 @@ class Replication:
                 # What this node has done, the others are to learn even though nobody hears of it now.
                 self._owe(forwarded, [key for key, _ in asked if key not in swarm])
             raise
-        # Before the answer goes out: once the client knows, no crash may make this node forget.
-        if not own_entry.get("failed"):
-            self._owe(forwarded, [key for key, entry in swarm.items() if _is_worth_retrying(entry)])
+        await self._note_missed(forwarded, swarm)
         reply: dict[str, Any] = {"swarm": swarm}
         status = method.finish(node, request, reply)
         return RpcResult(status, node.stamped(reply))
@@ -84,11 +85,12 @@ class Replication:
             node.check_swarm(request.account)
             checked = method.check(node, request, forwarded=True)
             node.database.write_at(payload.stamp or node.database.next_stamp(node.now_ms()))
-            entry = method.act(node, checked)
+            entry = method.perform(node, checked)
         except RpcError as error:
             body = error.body if isinstance(error.body, dict) else str(error.body).encode()
             return PeerReply(error.status, body)
-        return PeerReply(200, entry)
+        # What the asked member stamps next is then later than all that this one knows.
+        return PeerReply(200, {"entry": entry, "newest": node.database.newest_stamp})
 
     async def _ask(self, key: str, forwarded: ForwardedRequest) -> dict[str, Any]:
         try:
@@ -106,17 +108,49 @@ class Replication:
         if reply.status != 200:
             reason = reply.body.decode(errors="replace") if isinstance(reply.body, bytes) else "wrong swarm"
             return {"failed": True, "code": str(reply.status), "reason": reason}
-        return reply.body if isinstance(reply.body, dict) else {"failed": True, "bad_peer_response": True}
+        body = reply.body if isinstance(reply.body, dict) else {}
+        entry, newest = body.get("entry"), body.get("newest")
+        if not isinstance(entry, dict) or not isinstance(newest, int):
+            return {"failed": True, "bad_peer_response": True}
+        self._context.database.know(newest)
+        return entry
 
     def _record(self, key: str, forwarded: ForwardedRequest, outcome: int | str) -> None:
         self._trace.record(
             "peer", self._context.name, command=COMMAND, method=forwarded.method, target=key, outcome=outcome
         )
 
-    def _owe(self, forwarded: ForwardedRequest, keys: Iterable[str]) -> None:
+    async def _note_missed(self, forwarded: ForwardedRequest, swarm: dict[str, dict[str, Any]]) -> None:
+        """Let every member that has carried a request out note who has not, before the client is told.
+
+        Once the client knows, what it asked for must survive the end of this node, or of any other that has
+        done it. This node may be one of those that have not.
+        """
+        own = self._context.ed25519_hex
+        missed = tuple(key for key, entry in swarm.items() if _is_worth_retrying(entry))
+        witnesses = [key for key, entry in swarm.items() if not entry.get("failed") and key != own]
+        if not missed or not self._context.profile.retries_forwards:
+            return
+        if own not in missed:
+            self._owe(forwarded, missed)
+        news = Missed(forwarded.request.account, forwarded.stamp, missed)
+        await asyncio.gather(*(self._tell(key, news) for key in witnesses))
+
+    async def _tell(self, key: str, news: Missed) -> None:
+        settings = self._context.settings
+        # A member that has failed in between is of no help now; the others have noted the same.
+        with contextlib.suppress(PeerTimeout, PeerUnreachable):
+            await self._peers.request(
+                key,
+                MISSED_COMMAND,
+                news,
+                timeout_s=settings.peer_timeout_s,
+                sender=self._context.ed25519_hex,
+            )
+
+    def _owe(self, forwarded: ForwardedRequest, keys: Sequence[str]) -> None:
         if self._context.profile.retries_forwards:
-            for key in keys:
-                self._handover.owe(key, forwarded.request.account, forwarded.stamp)
+            self._handover.owe(Missed(forwarded.request.account, forwarded.stamp, tuple(keys)))
 
 
 def _is_worth_retrying(entry: dict[str, Any]) -> bool:

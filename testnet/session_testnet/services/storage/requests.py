@@ -108,12 +108,16 @@ class Expire(SignedRequest):
     """Change when messages expire: to one time, or to one for each.
 
     ``mode`` is what was asked for and signed; ``only_extend`` is set for a sub-account that may do no more.
+    ``latest`` is until when messages may live at most, and ``trivial`` names those that would gain too
+    little: the asked member decides both, for all.
     """
 
     messages: tuple[str, ...]
     expiries: tuple[int, ...]
     mode: ExpireMode
     only_extend: bool = False
+    latest: int | None = None
+    trivial: tuple[str, ...] = ()
 
     def extending_only(self) -> "Expire":
         """Return the same request, that takes no message's time away."""

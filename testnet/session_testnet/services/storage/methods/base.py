@@ -1,5 +1,6 @@
 """What RPC methods have in common: parse, check, act (storage-rpc §8)."""
 
+import sqlite3
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -10,6 +11,7 @@ from session_testnet.services.storage.fields import Params
 from session_testnet.services.storage.requests import AccountRequest, Authentication, SignedRequest
 from session_testnet.services.storage.results import RpcError, RpcResult
 from session_testnet.services.storage.settings import FORWARDED_TOLERANCE_MS, SIGNATURE_TOLERANCE_MS
+from session_testnet.services.storage.stored import DatabaseFull
 
 Request = TypeVar("Request")
 OfAccount = TypeVar("OfAccount", bound=AccountRequest)
@@ -61,9 +63,20 @@ class SwarmMethod(Method[OfAccount]):
         ``forwarded`` requests come from another member, that has checked them by its own clock a moment ago.
         """
 
+    def decide(self, node: NodeContext, request: OfAccount) -> OfAccount:  # noqa: ARG002 - of this node
+        """Return the checked request with what the asked node decides for all members."""
+        return request
+
+    def perform(self, node: NodeContext, request: OfAccount) -> dict[str, Any]:
+        """Act and return this node's entry, which may be that its database failed (storage-rpc §9)."""
+        try:
+            return self.act(node, request)
+        except (DatabaseFull, sqlite3.OperationalError) as error:
+            return {"failed": True, "query_failure": True, "reason": str(error)}
+
     @abstractmethod
     def act(self, node: NodeContext, request: OfAccount) -> dict[str, Any]:
-        """Carry the checked request out on this node and return this node's entry."""
+        """Carry the checked request out on this node, completely or not at all; return this node's entry."""
 
     def mark_entry(self, node: NodeContext, entry: dict[str, Any]) -> None:
         """Change the entry of the node that the client asked, in place."""

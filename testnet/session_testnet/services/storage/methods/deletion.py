@@ -1,6 +1,7 @@
 """``delete``, ``delete_all`` and ``delete_before`` (storage-rpc §§10.3-10.5)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from session_protocol.storage_auth import ALL_NAMESPACES, Access, signature_payload
@@ -38,6 +39,10 @@ class DeleteMethod(SwarmMethod[Delete]):
             access=Access.DELETE,
         )
         return request
+
+    def decide(self, node: NodeContext, request: Delete) -> Delete:  # noqa: ARG002
+        """Keep to itself whether a deletion of nothing is an error: only the client's answer shows it."""
+        return replace(request, required=False)
 
     def act(self, node: NodeContext, request: Delete) -> dict[str, Any]:
         """Delete what is there of it."""

@@ -1,13 +1,16 @@
 """``expire``, ``expire_all`` and ``get_expiries`` (storage-rpc §§10.6-10.8)."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from session_protocol.errors import InvalidArgument
 from session_protocol.namespaces import MAX_TTL_MS
-from session_protocol.storage_auth import Access, signature_payload
+from session_protocol.storage_auth import Access, ExpireMode, signature_payload
 from session_testnet.services.storage.context import NodeContext
 from session_testnet.services.storage.fields import Params
+from session_testnet.services.storage.lives import Kind
 from session_testnet.services.storage.methods.base import (
     AccountMethod,
     SwarmMethod,
@@ -24,7 +27,15 @@ from session_testnet.services.storage.requests import (
     parse_get_expiries,
 )
 from session_testnet.services.storage.results import RpcError, RpcResult
-from session_testnet.services.storage.settings import SIGNATURE_TOLERANCE_MS
+from session_testnet.services.storage.settings import MULTI_EXPIRY_HARDFORK, SIGNATURE_TOLERANCE_MS
+
+# By mode, and whether the request may only extend.
+_KINDS: Final[Mapping[tuple[ExpireMode, bool], Kind]] = {
+    ("", False): Kind.SET,
+    ("", True): Kind.RAISE,
+    ("extend", False): Kind.RAISE,
+    ("shorten", False): Kind.SHORTEN,
+}
 
 
 class ExpireAllMethod(SwarmMethod[ExpireAll]):
@@ -72,6 +83,8 @@ class ExpireMethod(SwarmMethod[Expire]):
         """Check times, signature, and what a sub-account without the right to delete may do."""
         if any(expiry < node.now_ms() - SIGNATURE_TOLERANCE_MS for expiry in request.expiries):
             raise RpcError(401, "expire: timestamp should be >= current time")
+        if len(request.expiries) > 1 and node.known_network().hardfork < MULTI_EXPIRY_HARDFORK:
+            raise RpcError(403, "expire: multi-expiry requests are not yet active on the network")
         authenticate_signed(
             node,
             request,
@@ -94,27 +107,44 @@ class ExpireMethod(SwarmMethod[Expire]):
             )
         return request if request.mode == "extend" else request.extending_only()
 
+    def decide(self, node: NodeContext, request: Expire) -> Expire:
+        """Decide how long messages may live at most, and which gain too little: less than 1 %."""
+        latest = node.now_ms() + MAX_TTL_MS
+        trivial: list[str] = []
+        if request.mode == "extend" and node.profile.skips_trivial_extensions:
+            wanted = _wanted(request, latest)
+            trivial = [
+                message
+                for message, (timestamp, expiry) in node.database.times(request.account, wanted).items()
+                if expiry < wanted[message] and (wanted[message] - expiry) * 100 < expiry - timestamp
+            ]
+        return replace(request, latest=latest, trivial=tuple(trivial))
+
     def act(self, node: NodeContext, request: Expire) -> dict[str, Any]:
         """Set the new times where the mode allows it."""
-        latest = node.now_ms() + MAX_TTL_MS
-        expiries = [min(expiry, latest) for expiry in request.expiries]
-        single = len(expiries) == 1
-        wanted = dict(
-            zip(request.messages, expiries * len(request.messages) if single else expiries, strict=True)
+        latest = node.now_ms() + MAX_TTL_MS if request.latest is None else request.latest
+        wanted = _wanted(request, latest)
+        single = len(request.expiries) == 1
+        left_alone = {
+            message: expiry
+            for message, (_, expiry) in node.database.times(request.account, request.trivial).items()
+        }
+        lives = node.database.change_lives(
+            request.account,
+            _KINDS[request.mode, request.only_extend],
+            {message: expiry for message, expiry in wanted.items() if message not in left_alone},
         )
-        kept = node.database.times(request.account, wanted)
+        # Where a later change is known already, that counts.
         updated = sorted(
             message
-            for message, times in kept.items()
-            if _changes(request, times, wanted[message], skip_trivial=node.profile.skips_trivial_extensions)
+            for message, life in lives.items()
+            if life.after == wanted[message] and _changes(request, life.before, wanted[message])
         )
-        node.database.set_expiries([(message, wanted[message]) for message in updated])
-        reported = expiries if single else [wanted[message] for message in updated]
-        unchanged = (
-            {message: kept[message][1] for message in sorted(kept.keys() - set(updated))}
-            if request.mode
-            else {}
-        )
+        reported = [min(request.expiries[0], latest)] if single else [wanted[message] for message in updated]
+        unchanged: dict[str, int] = {}
+        if request.mode:
+            left_alone |= {message: life.after for message, life in lives.items()}
+            unchanged = {message: left_alone[message] for message in sorted(left_alone.keys() - set(updated))}
         entry: dict[str, Any] = {
             "updated": updated,
             "expiry": reported[0] if single else reported,
@@ -131,16 +161,18 @@ class ExpireMethod(SwarmMethod[Expire]):
         return entry
 
 
-def _changes(request: Expire, times: tuple[int, int], wanted: int, *, skip_trivial: bool) -> bool:
-    """Tell whether a message with this timestamp and expiry gets the expiry ``wanted``."""
-    timestamp, expiry = times
+def _wanted(request: Expire, latest: int) -> dict[str, int]:
+    """Return the time that is asked for each message."""
+    expiries = [min(expiry, latest) for expiry in request.expiries]
+    many = expiries * len(request.messages) if len(expiries) == 1 else expiries
+    return dict(zip(request.messages, many, strict=True))
+
+
+def _changes(request: Expire, before: int, wanted: int) -> bool:
+    """Tell whether a message that would expire at ``before`` gets the expiry ``wanted``."""
     if request.mode == "shorten":
-        return expiry > wanted
-    if request.mode == "extend":
-        # A gain of less than 1 % of the present life is not worth a write.
-        trivial = skip_trivial and (wanted - expiry) * 100 < expiry - timestamp
-        return expiry < wanted and not trivial
-    return expiry < wanted if request.only_extend else True
+        return before > wanted
+    return before < wanted if request.mode == "extend" or request.only_extend else True
 
 
 class GetExpiriesMethod(AccountMethod[GetExpiries]):

@@ -14,12 +14,12 @@ from session_protocol.namespaces import (
 )
 from session_protocol.storage_auth import Access, required_access, signature_payload
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.database import DatabaseFull, StoredMessage
 from session_testnet.services.storage.fields import Params, missing
 from session_testnet.services.storage.methods.base import AccountMethod, SwarmMethod, authenticate, check_time
 from session_testnet.services.storage.requests import Retrieve, Store, parse_retrieve, parse_store
 from session_testnet.services.storage.results import RpcError, RpcResult
 from session_testnet.services.storage.settings import MIN_TTL_MS, STORE_TOLERANCE_MS
+from session_testnet.services.storage.stored import StoredMessage
 
 _RESERVED_TEXT: Final = f"namespace {TESTING} is reserved for testing and cannot store messages"
 
@@ -69,14 +69,7 @@ class StoreMethod(SwarmMethod[Store]):
             request.data,
         )
         outbox = is_public_outbox(request.namespace)
-        try:
-            outcome = (
-                node.database.replace(message, only_newer=node.profile.outbox_keeps_newest)
-                if outbox
-                else node.database.store(message)
-            )
-        except DatabaseFull as error:
-            return {"failed": True, "query_failure": True, "reason": str(error)}
+        outcome = node.database.replace(message) if outbox else node.database.store(message)
         entry: dict[str, Any] = {
             "hash": request.hash,
             # An obsolete message is neither kept nor refused.

@@ -76,6 +76,8 @@ class OxendMethod(LocalMethod[OxendRequest]):
             result = node.oxend.call(request.endpoint, params)
         except CHAIN_ERRORS as error:
             raise RpcError(400, str(error) or "Unknown oxend error") from None
+        if not isinstance(result, Mapping):
+            raise RpcError(502, "oxend returned unparsable data")
         return RpcResult(200, node.stamped({"result": result}))
 
 

@@ -56,7 +56,7 @@ class RevokeMethod(_ChangeMethod):
 
     def act(self, node: NodeContext, request: ChangeRevocations) -> dict[str, Any]:
         """Remember the revocations."""
-        node.database.revoke(request.account, request.tokens, node.now_ms())
+        node.database.revoke(request.account, request.tokens)
         return {"signature": _signature(node, request)}
 
 

@@ -9,7 +9,6 @@ from session_protocol.bencode import Bencoded
 from session_protocol.errors import BadFormat, BadSignature
 from session_testnet.services.storage.bt_form import to_bt
 from session_testnet.services.storage.context import NodeContext
-from session_testnet.services.storage.database import StoredMessage
 from session_testnet.services.storage.monitor.request import (
     BAD_ARGUMENTS,
     BAD_SIGNATURE,
@@ -21,6 +20,7 @@ from session_testnet.services.storage.monitor.request import (
     check_signature,
     parse_request,
 )
+from session_testnet.services.storage.stored import StoredMessage
 
 LIFE_MS: Final = 65 * 60 * 1000
 PUSH_COMMAND: Final = b"notify.message"
