@@ -99,7 +99,7 @@ def test_every_command_has_help_and_speaks_json(path: tuple[str, ...], command: 
         (["--colour"], "no such option '--colour'", None),
         (["node", "stpo"], "no such command 'stpo'", "did you mean 'stop'?"),
         (["up", "--node", "5"], "no such option '--node'",
-         "did you mean '--name', '--node-version', '--nodes'?"),
+         "did you mean '--name', '--node-cpus', '--nodes'?"),
         (["conform"], "there is nothing to judge: name a testee",
          "for example: session-harness conform --testee reference"),
         (["conform", "--testee", "referense"], "there is no testee 'referense'", None),
@@ -117,8 +117,6 @@ def test_every_command_has_help_and_speaks_json(path: tuple[str, ...], command: 
         (["conform", "--testee", "x", "--require", "L9"], None, "see: session-harness conform --help"),
         (["up", "--nodes", "0"], "invalid value for '--nodes': 0 is not in the range 1<=x<=1000", None),
         (["up", "--nodes", "lots"], "invalid value for '--nodes': 'lots' is not a valid integer range", None),
-        (["up", "--engine", "docker"],
-         "the engine 'docker' is not available in this version", "available: embedded, process"),
         (["up", "--engine", "warp"], None, "see: session-harness up --help"),
         (["up", "--profile", "librarys"], "there is no profile 'librarys'", "did you mean 'libraries'?"),
         (["up", "--name", "../x"], None, "see: session-harness up --help"),
@@ -360,7 +358,7 @@ def test_the_doctor_says_what_is_there(cli: Any) -> None:
     found = json.loads(done.out)
     assert found["ok"] is True
     subjects = [finding["subject"] for finding in found["findings"]]
-    assert subjects == ["Python", "dependencies", "event loop", "loopback", "open files", "Docker"]
+    assert subjects[:6] == ["Python", "dependencies", "event loop", "loopback", "open files", "Docker"]
     assert "Python" in cli("doctor").out
 
 

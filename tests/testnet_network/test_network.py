@@ -204,8 +204,8 @@ def test_a_taken_port_is_a_clear_error() -> None:
 
 
 def test_an_engine_that_does_not_exist_is_a_clear_error() -> None:
-    with pytest.raises(NetworkError, match="'docker' is not available") as refused:
-        session_testnet.open_local(Topology.default(3), NetworkOptions(engine="docker"))
+    with pytest.raises(NetworkError, match="'balloon' is not available") as refused:
+        session_testnet.open_local(Topology.default(3), NetworkOptions(engine="balloon"))
     assert "embedded" in refused.value.hint
 
 
