@@ -181,18 +181,12 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     """Return the network that options describe, and how to run it; raise UsageError for what cannot be."""
     from session_testnet import NetworkOptions, Topology
     from session_testnet.network_options import (
-        ENGINES,
         IN_CONTAINERS,
         READY_IN_CONTAINERS_S,
         ContainerOptions,
     )
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
-    if options.engine not in ENGINES:
-        raise UsageError(
-            f"the engine {options.engine!r} is not available in this version",
-            hint=f"available: {', '.join(ENGINES)}",
-        )
     if options.profile is not None and options.profile not in PROFILES:
         raise UsageError(
             f"there is no profile {options.profile!r}", hint=suggestion(options.profile, sorted(PROFILES))

@@ -167,8 +167,6 @@ def test_every_command_with_json_is_shown(documents: "list[Document]") -> None:
             else {name: command}
         )
         for words, leaf in leaves.items():
-            if words == "export":
-                continue  # it writes in another program's format
             assert any("--json" in param.opts for param in leaf.params), f"{words} has no --json"
             assert f"`{words} --json`" in page.text or f"`{words.split()[-1]}`" in page.text, (
                 f"{words} is not shown"

@@ -86,8 +86,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple
 def test_every_command_has_help_and_speaks_json(path: tuple[str, ...], command: click.Command) -> None:
     assert command.help, path
     options = {name for option in command.params for name in option.opts}
-    # What export writes is in another program's format.
-    assert "--json" in options or path == ("export",)
+    assert "--json" in options
     for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             assert option.help, f"{' '.join(path)} {option.opts} has no help"

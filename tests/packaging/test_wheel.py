@@ -27,6 +27,7 @@ NEEDED = (
     "session_protocol/proto/session.proto",
     "session_protocol/proto/session_pb2.pyi",
     "session_testnet/control/state.schema.json",
+    "session_testnet/images/Dockerfile",
     "session_testnet/pytest_plugin.py",
     "session_conformance/plugin.py",
     *(

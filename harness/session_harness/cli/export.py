@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from session_harness.cli.options import DEFAULT_NAME, read_name
+from session_harness.cli.options import DEFAULT_NAME, json_option, read_name
 
 
 @click.command("export")
@@ -23,6 +23,7 @@ from session_harness.cli.options import DEFAULT_NAME, read_name
 )
 @click.option("--seed", default=None, help="All keys derive from it.  [default: 0]")
 @click.option("--image", metavar="IMAGE", help="Image to run.  [default: session-harness:VERSION]")
+@json_option
 def export(
     *,
     form: str,
@@ -32,14 +33,17 @@ def export(
     name: str,
     seed: str | None,
     image: str | None,
+    as_json: bool,
 ) -> None:
     """Write a testnet as a Compose file to stdout: one service that your own services find beside them."""
     del form  # there is one so far
-    from session_harness.cli.output import write_line
+    from session_harness.cli.output import write_json, write_line
     from session_harness.composing import compose_file
     from session_harness.serving import ServeOptions
 
-    options = ServeOptions(
-        name=name, nodes=nodes, topology=topology, profile=profile, seed=seed, control_ip=None
-    )
-    write_line(compose_file(options, image).rstrip("\n"))
+    options = ServeOptions(name, nodes=nodes, topology=topology, profile=profile, seed=seed)
+    written = compose_file(options, image)
+    if as_json:
+        write_json({"compose": written})
+    else:
+        write_line(written.rstrip("\n"))

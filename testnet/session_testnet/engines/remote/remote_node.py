@@ -306,13 +306,19 @@ class RemoteNode:
         self._frozen = False
 
     async def _leave(self, *, gently: bool) -> None:
-        """End the place and its channel, if there are any."""
+        """End the place and its channel, if there are any.
+
+        A place that is to be killed is killed first: a node whose channel closes ends by itself, and answers
+        what it has held back.
+        """
         place, self._place = self._place, None
         channel, self._channel = self._channel, None
         self._launched = self._frozen = False
+        if place is not None and not gently:
+            await place.kill()
         if channel is not None:
             await channel.close()
-        if place is not None and not (gently and await place.ended(STOP_S)):
+        if place is not None and gently and not await place.ended(STOP_S):
             await place.kill()
 
 
