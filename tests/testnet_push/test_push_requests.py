@@ -75,6 +75,10 @@ def server(clock: Clock, trace: Trace, link: RecordingLink) -> Iterator[PushServ
     made.close()
 
 
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth else []
+
+
 def ask(server: PushServer, path: str, document: Any) -> Any:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     answer = server.handle(ServiceRequest.from_target("POST", path, {}, body))
@@ -158,6 +162,7 @@ CHANGES = [
     ({"service_info": {}}, 1, "service_info needs a token"),
     ({"service_info": {"token": ""}}, 1, "service_info needs a token"),
     ({"service_info": {"token": 7}}, 1, "service_info needs a token"),
+    ({"service_info": {"token": "t", "x": nested(300)}}, 1, "service_info is nested too deeply"),
     ({"subaccount": "05010000" + "ab" * 32}, 1, "subaccount_sig must be 64 bytes"),
     ({"subaccount_sig": "ab" * 64}, 1, "subaccount must be 36 bytes"),
     ({"subaccount": "ab" * 32, "subaccount_sig": "ab" * 64}, 1, "subaccount must be 36 bytes"),

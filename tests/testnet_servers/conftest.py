@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -25,15 +26,7 @@ from session_protocol.onion import EncryptionType
 from session_protocol.padding import pad
 from session_testnet.clock import Clock
 from session_testnet.services.community import CommunityServer, Role
-from session_testnet.services.community.web import RoomPages
-from session_testnet.services.exchange import (
-    HttpError,
-    ServiceRequest,
-    ServiceResponse,
-    error_page,
-    json_reply,
-    serve_exchanges,
-)
+from session_testnet.services.exchange import ServiceRequest
 from session_testnet.services.files import FileServer
 from session_testnet.topology import RoomSpec
 from session_testnet.trace import Trace
@@ -278,7 +271,7 @@ def vectors() -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[["FileServer | CommunityServer | PagesWithMore"], Served]]:
+def serve() -> Iterator[Callable[["FileServer | CommunityServer"], Served]]:
     """Serve applications in a thread of their own until the test ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="servers under test")
@@ -295,9 +288,9 @@ def serve() -> Iterator[Callable[["FileServer | CommunityServer | PagesWithMore"
     def run(coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(DEADLINE_S)
 
-    servers: list[FileServer | CommunityServer | PagesWithMore] = []
+    servers: list[FileServer | CommunityServer] = []
 
-    def serve_one(server: FileServer | CommunityServer | PagesWithMore) -> Served:
+    def serve_one(server: FileServer | CommunityServer) -> Served:
         servers.append(server)
         return Served(run(start(server.application())), bytes.fromhex(server.public_key))
 
@@ -352,6 +345,14 @@ class Poster:
         assert answer.status == 201, answer.text
         return int(answer.json()["id"])
 
+    def react(self, message_id: int, emoji: str, room: str = "lobby", *, add: bool = True) -> None:
+        target = f"/room/{room}/reaction/{message_id}/{quote(emoji, safe='')}"
+        self._send("PUT" if add else "DELETE", target)
+
+    def do(self, method: str, target: str, document: Any = None) -> Any:
+        """Ask for anything else, in JSON."""
+        return self._send(method, target, document).json()
+
     def _signed(self, text: str | None, content: dict[str, Any]) -> dict[str, Any]:
         data = content.pop("data", None)
         signature = content.pop("signature", None)
@@ -376,42 +377,6 @@ def poster(signer: Callable[..., Signer]) -> Callable[..., Poster]:
         return Poster(signer(name, server, "blinded15"), served)
 
     return make
-
-
-class PagesWithMore:
-    """The pages of a server over a JSON interface that also tells what ``add`` puts into each object."""
-
-    def __init__(self, server: CommunityServer, add: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        self._server = server
-        self._add = add
-        self._pages = RoomPages(self._ask, server.join_url, server.public_key)
-        self.public_key = server.public_key
-
-    def handle(self, request: ServiceRequest) -> ServiceResponse:
-        try:
-            return self._pages.answer(request, None)
-        except HttpError as error:
-            return error.response
-
-    def application(self) -> web.Application:
-        return serve_exchanges(self.handle, max_body=lambda _: 0, too_large=error_page(413))
-
-    def close(self) -> None:
-        self._server.close()
-
-    def _ask(self, request: ServiceRequest) -> ServiceResponse:
-        answer = self._server.handle(request)
-        if not (answer.is_success and answer.is_json):
-            return answer
-        document = orjson.loads(answer.body)
-        if isinstance(document, list):
-            return json_reply([self._add(item) for item in document])
-        return json_reply(self._add(document))
-
-
-@pytest.fixture
-def pages_with_more() -> Callable[..., PagesWithMore]:
-    return PagesWithMore
 
 
 @dataclass(frozen=True, slots=True)

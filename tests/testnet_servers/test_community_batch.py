@@ -172,6 +172,14 @@ def test_batches_nested_beyond_reason_are_refused(server):
     assert results(server, nested(0)) == []
 
 
+@pytest.mark.parametrize("depth", [200, 255, 1000])
+def test_json_is_taken_as_deep_as_it_can_be_handed_on(server, trace, depth):
+    document = b"[" * depth + b"]" * depth
+    asked = b'[{"method":"POST","path":"/nowhere","json":' + document + b"}]"
+    assert run(server, asked).status == (200 if depth < 255 else 400)
+    assert trace.events(kind="community_error") == []
+
+
 class TestAuthentication:
     def test_the_outer_request_speaks_for_all_elements(self, server, trace, signer):
         alice = signer("alice", server)

@@ -8,7 +8,7 @@ import pytest
 import zxingcpp
 from playwright.sync_api import expect, sync_playwright
 
-from session_testnet.services.community import CommunityServer
+from session_testnet.services.community import CommunityServer, Role
 from session_testnet.topology import RoomSpec
 
 pytestmark = pytest.mark.browser
@@ -353,6 +353,39 @@ class TestStayingUpToDate:
         expect(page.get_by_role("heading", level=1)).to_have_text("Salon")
         expect(page).to_have_title("Salon")
 
+    def test_what_members_and_moderators_do_is_seen(self, open_page, server, served, join_url, alice, poster):
+        bob = poster("bob", server, served)
+        server.give_role(Role(alice.id, "lobby", admin=True))
+        first, spam = alice.say("first"), bob.say("spam")
+        page = open_page(join_url, frozen=True)
+
+        alice.react(first, "👍")
+        bob.react(first, "👍")
+        next_poll(page)
+        expect(page.locator(f"#m{first} .reactions")).to_have_text(re.compile(r"👍\s*2"))
+        bob.react(first, "👍", add=False)
+        next_poll(page)
+        expect(page.locator(f"#m{first} .reactions")).to_have_text(re.compile(r"👍\s*1"))
+
+        picture = served.request("GET", "/r/lobby/invite.png", {"Host": "x"}).body
+        alice.do("PUT", "/room/lobby", {"image": alice.upload(picture), "name": "Salon"})
+        alice.do("POST", f"/room/lobby/pin/{first}")
+        next_poll(page)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Salon")
+        expect(page.locator("img.picture")).to_have_js_property(
+            "naturalWidth", int.from_bytes(picture[16:20])
+        )
+
+        hushed = {**alice._signed("hush", {}), "whisper_to": bob.id}
+        alice.do("POST", "/room/lobby/message", hushed)
+        alice.do("POST", f"/user/{bob.id}/ban", {"rooms": ["lobby"]})
+        alice.do("DELETE", f"/room/lobby/all/{bob.id}")
+        next_poll(page)
+        expect(page.locator(f"#m{spam}")).to_have_count(0)
+        assert texts(page) == ["first"]
+        assert "hush" not in page.content()
+        assert page.evaluate("window.violations") == []
+
     def test_a_page_of_older_messages_follows_only_those(self, open_page, join_url, alice):
         sent = [alice.say(f"message {number}") for number in range(3)]
         page = open_page(f"{join_url.partition('?')[0]}?before={sent[2]}", frozen=True)
@@ -414,22 +447,16 @@ HIDE = """(hidden) => {
 
 class TestInjection:
     @pytest.fixture
-    def attacked(self, server, serve, poster, served, pages_with_more):
+    def attacked(self, server, poster, served):
         """A room in which everything that people can write is an attack."""
         server._database.execute("UPDATE rooms SET name = ?, description = ?", (EVERYTHING, EVERYTHING))
         mallory = poster("mallory", server, served)
-        for attack in ATTACKS:
-            self.attack(mallory, attack)
-        self.attack(mallory, EVERYTHING)
-
-        def add(item):
-            if "data" not in item:
-                return item
-            names = [attack[:24] for attack in ATTACKS] + ["<b onclick=hit=1>"]
-            return item | {"reactions": {name: {"index": at, "count": 1} for at, name in enumerate(names)}}
-
-        pages = serve(pages_with_more(server, add))
-        return mallory, f"http://127.0.0.1:{pages.port}"
+        for attack in (*ATTACKS, EVERYTHING):
+            message_id = self.attack(mallory, attack)
+            # A reaction may have twelve letters.
+            for reaction in (attack[:12], "<b onclick=h", "<svg/onload="):
+                mallory.react(message_id, reaction)
+        return mallory, f"http://127.0.0.1:{served.port}"
 
     def attack(self, mallory, text):
         return mallory.say(

@@ -460,16 +460,15 @@ class TestPicturesAndReactions:
         ],
     )
     def test_a_rooms_picture_is_shown_when_browsers_can_show_it_safely(
-        self, server, alice, serve, pages_with_more, body, media_type
+        self, server, alice, served, body, media_type
     ):
+        server.give_role(Role(alice.id, "lobby", admin=True))
         file_id = alice.upload(body)
-        pages = serve(
-            pages_with_more(server, lambda item: item | ({"image_id": file_id} if "token" in item else {}))
-        )
+        assert alice.do("PUT", "/room/lobby", {"image": file_id})["info_updates"] == 2
         for target in ("/", "/r/lobby/"):
-            sources = [item["attributes"]["src"] for item in page_of(pages.request("GET", target)).of("img")]
+            sources = [item["attributes"]["src"] for item in page_of(served.request("GET", target)).of("img")]
             assert sources == ([f"/r/lobby/image?{file_id}"] if media_type else [])
-        answer = pages.request("GET", f"/r/lobby/image?{file_id}")
+        answer = served.request("GET", f"/r/lobby/image?{file_id}")
         if media_type is None:
             assert answer.status == 404
         else:
@@ -477,12 +476,21 @@ class TestPicturesAndReactions:
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
-    @pytest.mark.parametrize("image_id", [4711, None])
-    def test_a_picture_that_is_not_there_is_not_shown(self, server, serve, pages_with_more, image_id):
-        more = {} if image_id is None else {"image_id": image_id}
-        pages = serve(pages_with_more(server, lambda item: item | more))
-        assert not page_of(pages.request("GET", "/r/lobby/")).of("img")
-        assert pages.request("GET", "/r/lobby/image").status == 404
+    def test_a_room_without_a_picture_shows_none(self, served):
+        assert not page_of(served.request("GET", "/r/lobby/")).of("img")
+        assert served.request("GET", "/r/lobby/image").status == 404
+
+    def test_a_picture_that_has_gone_from_the_disk_is_not_shown(self, clock, trace, serve, poster, tmp_path):
+        server = CommunityServer(SEED, clock=clock, trace=trace, rooms=ROOMS, directory=tmp_path)
+        served = serve(server)
+        alice = poster("alice", server, served)
+        server.give_role(Role(alice.id, "lobby", admin=True))
+        alice.do("PUT", "/room/lobby", {"image": alice.upload(PNG)})
+        assert page_of(served.request("GET", "/r/lobby/")).of("img")
+        (file,) = [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
+        file.unlink()
+        assert not page_of(served.request("GET", "/r/lobby/")).of("img")
+        assert served.request("GET", "/r/lobby/image").status == 404
 
     def test_the_invitation_is_a_picture(self, served):
         answer = served.request("GET", "/r/lobby/invite.png")
@@ -491,33 +499,117 @@ class TestPicturesAndReactions:
         assert int.from_bytes(answer.body[16:20], "big") >= 512
         assert served.request("GET", "/r/nowhere/invite.png").status == 404
 
-    def test_reactions_are_shown_and_their_changes_told(self, server, alice, serve, pages_with_more):
-        alice.say("hello")
-        reactions = {"<b>": {"index": 1, "count": 1}, "👍": {"index": 0, "count": 2}}
+    def test_reactions_are_shown_and_their_changes_told(self, server, alice, poster, served):
+        message_id, bob = alice.say("hello"), poster("bob", server, served)
+        for who, emoji in ((alice, "👍"), (alice, "<b>"), (bob, "👍")):
+            who.react(message_id, emoji)
+        assert page_of(served.request("GET", "/r/lobby/")).text("reactions").split() == [
+            "👍",
+            "2",
+            "<b>",
+            "1",
+        ]
 
-        def with_reactions(item):
-            return item | ({"reactions": reactions} if "data" in item else {})
+        def told(since):
+            (item,) = served.request("GET", f"/r/lobby/updates?since={since}").json()["messages"]
+            return Page(item["html"])
 
-        pages = serve(pages_with_more(server, with_reactions))
-        page = page_of(pages.request("GET", "/r/lobby/"))
-        assert page.text("reactions").split() == ["👍", "2", "<b>", "1"]
-
-        def only_reactions(item):
-            return {"id": 1, "seqno": 9, "reactions": reactions} if item.get("seqno") == 1 else item
-
-        rows = serve(pages_with_more(server, with_reactions_after(only_reactions, with_reactions)))
-        (item,) = rows.request("GET", "/r/lobby/updates?since=0").json()["messages"]
-        assert Page(item["html"]).text("reactions").split() == ["👍", "2", "<b>", "1"]
+        assert told(1).text("reactions").split() == ["👍", "2", "<b>", "1"]
+        alice.react(message_id, "👍", add=False)
+        assert told(4).text("reactions").split() == ["👍", "1", "<b>", "1"]
+        server.give_role(Role(alice.id, "lobby", admin=True))
+        assert alice.do("DELETE", f"/room/lobby/reactions/{message_id}")["removed"] == 2
+        assert not told(5).of("reactions")
+        assert not page_of(served.request("GET", "/r/lobby/")).of("reactions")
 
 
-def with_reactions_after(first, later):
-    """Use ``first`` for the first message asked for, ``later`` from then on."""
-    asked = []
+class TestModeration:
+    """What moderators do, over the routes that apps use."""
 
-    def add(item):
-        if "data" not in item:
-            return item
-        asked.append(item)
-        return first(item) if len(asked) == 1 else later(item)
+    @pytest.fixture
+    def admin(self, server, served, poster):
+        admin = poster("admin", server, served)
+        server.give_role(Role(admin.id, "lobby", admin=True))
+        return admin
 
-    return add
+    def everything_seen(self, served):
+        """All that a stranger gets to read of the room, of whatever page."""
+        paths = ["/", "/r/lobby/", "/r/lobby/?before=999", "/r/lobby/updates?since=0", "/r/Annex/"]
+        return "".join(served.request("GET", path).text for path in paths)
+
+    def test_whispers_are_nowhere_on_the_page_whatever_becomes_of_them(self, served, admin, alice, server):
+        alice.say("in the open")
+        whispers = [
+            admin.do("POST", "/room/lobby/message", {**admin._signed("hush one", {}), **to})["id"]
+            for to in ({"whisper_to": alice.id}, {"whisper_mods": True})
+        ]
+        whispers.append(
+            admin.do(
+                "POST",
+                "/room/lobby/message",
+                {**admin._signed("hush two", {}), "whisper_to": alice.id, "whisper_mods": True},
+            )["id"]
+        )
+        # Those who may see them do.
+        seen = alice.signer.ask(server, "GET", "/room/lobby/messages/recent").json()
+        assert {post["id"] for post in seen} >= {whispers[0], whispers[2]}
+        admin.edit(whispers[0], "hush edited")
+        admin.delete(whispers[1])
+        for target in (f"pin/{whispers[0]}", f"pin/{whispers[2]}"):
+            answer = admin.signer.ask(server, "POST", f"/room/lobby/{target}")
+            assert answer.status == 404
+        text = self.everything_seen(served)
+        assert "hush" not in text
+        assert "in the open" in text
+        news = served.request("GET", "/r/lobby/updates?since=0").json()
+        assert not {item["id"] for item in news["messages"]} & set(whispers)
+        assert admin.id not in text
+
+    def test_a_pin_is_news_of_the_room_and_changes_no_message(self, served, admin, alice):
+        first, second = alice.say("one"), alice.say("two")
+        before = served.request("GET", "/r/lobby/updates?since=2&info=1").json()
+        assert (before["info_updates"], "heading" in before) == (1, False)
+        assert admin.do("POST", f"/room/lobby/pin/{first}") == {"info_updates": 2}
+        news = served.request("GET", "/r/lobby/updates?since=2&info=1").json()
+        assert (news["info_updates"], news["seqno"], news["messages"]) == (2, 2, [])
+        assert "heading" in news
+        page = page_of(served.request("GET", "/r/lobby/"))
+        assert bodies(page) == ["two", "one"]
+        admin.delete(first)
+        page = page_of(served.request("GET", "/r/lobby/"))
+        assert [item["attributes"]["data-id"] for item in page.of("message")] == [str(second)]
+        assert admin.do("POST", "/room/lobby/unpin/all") == {"unpinned": 0, "info_updates": 3}
+
+    def test_the_heading_is_what_an_admin_makes_it(self, served, admin):
+        changes = {"name": "<i>Salon</i>", "description": "For\n<b>all</b>"}
+        updates = admin.do("PUT", "/room/lobby", changes)["info_updates"]
+        news = served.request("GET", "/r/lobby/updates?since=0&info=1").json()
+        assert news["info_updates"] == updates
+        assert Page(news["heading"]).text("h1") == "<i>Salon</i>"
+        page = page_of(served.request("GET", "/r/lobby/"))
+        assert (page.text("h1"), page.text("description")) == ("<i>Salon</i>", "For\n<b>all</b>")
+
+    def test_a_ban_keeps_what_was_said_until_it_is_deleted_too(self, served, admin, alice, server):
+        kept, spam = alice.say("kept", "Annex"), [alice.say(f"spam {number}") for number in range(3)]
+        admin.do("POST", f"/user/{alice.id}/ban", {"rooms": ["lobby"]})
+        refused = alice.signer.ask(server, "POST", "/room/lobby/message", alice._signed("more", {}))
+        assert refused.status == 403
+        assert len(bodies(page_of(served.request("GET", "/r/lobby/")))) == 3
+        admin.do("DELETE", f"/room/lobby/all/{alice.id}")
+        assert bodies(page_of(served.request("GET", "/r/lobby/"))) == []
+        news = served.request("GET", "/r/lobby/updates?since=3").json()["messages"]
+        assert news == [{"id": number, "deleted": True} for number in spam]
+        assert "spam" not in self.everything_seen(served)
+        annex = page_of(served.request("GET", "/r/Annex/"))
+        assert [item["attributes"]["data-id"] for item in annex.of("message")] == [str(kept)]
+
+    def test_a_room_that_an_admin_closes_is_closed_to_strangers_at_once(self, served, admin, alice):
+        alice.say("a secret")
+        admin.do("PUT", "/room/lobby", {"default_read": False})
+        assert "secret" not in self.everything_seen(served)
+        page = page_of(served.request("GET", "/r/lobby/"), 403)
+        assert page.text("h1") == "Lobby"
+        admin.do("PUT", "/room/lobby", {"default_accessible": False})
+        assert page_of(served.request("GET", "/r/lobby/"), 403).text("h1") == "This room is closed"
+        admin.do("PUT", "/room/lobby", {"default_read": True})
+        assert bodies(page_of(served.request("GET", "/r/lobby/"))) == ["a secret"]

@@ -117,6 +117,22 @@ def test_says_where_it_is_and_ends_with_a_signal(
     assert server.end(number) == (0, b"")
 
 
+def test_what_is_no_http_is_refused_and_leaves_no_traceback(start: Callable[..., Standalone]) -> None:
+    server = start()
+    host, _, port = server.ready["listen"][0].removeprefix("http://").rpartition(":")
+    for wrong in (
+        b"GET a b c",
+        b"\x16\x03\x01",
+        b"GET / HTTP/1.1\r\nContent-Length: x",
+        b"GET / HTTP/1.1\r\n: x",
+    ):
+        with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as connection:
+            connection.sendall(wrong + b"\r\n\r\n")
+            assert connection.recv(12)[9:] == b"400"
+    assert server.request("GET", "/capabilities")[0] == 200
+    assert server.end(signal.SIGTERM) == (0, b"")
+
+
 def test_test_mode_has_a_token_and_no_blinding(start: Callable[..., Standalone]) -> None:
     server = start("--test-mode")
     assert len(server.ready["control_token"]) >= 16

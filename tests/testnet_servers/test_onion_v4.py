@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from session_protocol import onion
+from session_protocol.accounts import Account
 from session_protocol.bencode import encode
 from session_protocol.onion import EncryptionType
 from session_testnet.services.community import CommunityServer, Role
@@ -200,6 +201,25 @@ def test_a_malformed_inner_request_is_refused_inside(echo, payload):
     assert answer.code == 400
     assert answer.headers == {"content-type": "text/plain; charset=utf-8"}
     assert answer.body == b"Invalid v4 onion request"
+
+
+@pytest.mark.parametrize("path", ["/oxen/v4/lsrpc", "/oxen/v3/lsrpc", "/loki/v3/lsrpc", "/oxen%2fv4/lsrpc"])
+@pytest.mark.parametrize("depth", [1, 200])
+def test_an_onion_inside_an_onion_is_not_opened(community, trace, path, depth):
+    payload = onion.encode_v4_request("GET", "/capabilities", {}, None)
+    for _ in range(depth):
+        client = Account.generate()
+        key = onion.client_key(
+            EncryptionType.AES_GCM, client.x25519_sk, client.x25519_pk, community.x25519_pk
+        )
+        sealed = onion.frame(
+            onion.encrypt(key, payload, bytes(12)), {"ephemeral_key": client.x25519_pk.hex()}
+        )
+        payload = onion.encode_v4_request("POST", path, {}, sealed)
+    answer = community.onion_payload(payload)
+    assert (answer.status, answer.body) == (400, b"Invalid v4 onion request")
+    assert community.onion_v3(onion.encode_v3_request("POST", path, {}, "")) == b'{"status_code":400}'
+    assert trace.events(kind="community_error") == []
 
 
 def test_headers_arrive_in_lower_case_with_a_default_type_and_without_a_length(echo):

@@ -8,6 +8,7 @@ from session_testnet.control.app import ControlServer
 from session_testnet.endpoints import LOOPBACK, bind_socket
 from session_testnet.network import Network
 from session_testnet.network_options import NetworkOptions
+from session_testnet.services.http_runner import http_runner
 from session_testnet.topology import Topology
 
 
@@ -27,7 +28,7 @@ class HostedNetwork:
         network = await Network.start(topology, options)
         try:
             control = ControlServer(network, network.control_token)
-            runner = web.AppRunner(control.application(), access_log=None, shutdown_timeout=0.5)
+            runner = http_runner(control.application(), shutdown_s=0.5)
             await runner.setup()
             listener = bind_socket(network.options.control_ip or LOOPBACK, 0)
             await web.SockSite(runner, listener).start()

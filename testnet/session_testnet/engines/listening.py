@@ -5,6 +5,8 @@ import ssl
 
 from aiohttp import web
 
+from session_testnet.services.http_runner import http_runner
+
 # How long a service may take to end its open requests when it is stopped, in seconds.
 SHUTDOWN_S = 0.5
 
@@ -13,14 +15,7 @@ async def serve(
     application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None
 ) -> web.AppRunner:
     """Serve an application at a listening socket, over TLS if there is a context for it."""
-    runner = web.AppRunner(
-        application,
-        handle_signals=False,
-        access_log=None,
-        shutdown_timeout=SHUTDOWN_S,
-        # The servers of the network do not decompress requests: a compressed body is no JSON to them.
-        auto_decompress=False,
-    )
+    runner = http_runner(application, shutdown_s=SHUTDOWN_S)
     await runner.setup()
     await web.SockSite(runner, listener, ssl_context=tls).start()
     return runner

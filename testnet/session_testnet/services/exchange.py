@@ -319,16 +319,25 @@ def serve_exchanges(
 
 
 def run_periodically(
-    application: web.Application, work: Callable[[], object | Awaitable[object]], period_s: float
+    application: web.Application,
+    work: Callable[[], object | Awaitable[object]],
+    period_s: float,
+    failed: Callable[[Exception], object],
 ) -> None:
-    """Do ``work`` every ``period_s`` seconds of real time for as long as the application is served."""
+    """Do ``work`` every ``period_s`` seconds of real time for as long as the application is served.
+
+    An error of one run is handed to ``failed``; the next run comes all the same.
+    """
 
     async def keep_working() -> None:
         while True:
             await asyncio.sleep(period_s)
-            done = work()
-            if inspect.isawaitable(done):
-                await done
+            try:
+                done = work()
+                if inspect.isawaitable(done):
+                    await done
+            except Exception as error:  # noqa: BLE001 - a disk that is full now may have room the next time
+                failed(error)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(keep_working(), name="periodic cleanup of a server")

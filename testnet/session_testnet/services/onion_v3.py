@@ -17,7 +17,7 @@ from session_testnet.services.exchange import (
     ServiceResponse,
     text_reply,
 )
-from session_testnet.services.onion_v4 import Dispatch, ServerKeys, open_request
+from session_testnet.services.onion_v4 import Dispatch, ServerKeys, is_onion, open_request
 
 ONION_V3_PATHS: Final = ("/oxen/v3/lsrpc", "/loki/v3/lsrpc")
 
@@ -54,9 +54,10 @@ class OnionV3Endpoint:
         prefix = "" if inner.endpoint.startswith("/") else self.endpoint_prefix
         headers = {"content-type": JSON_TYPE} | {name.lower(): value for name, value in inner.headers.items()}
         headers.pop("content-length", None)
-        answer = self.dispatch(
-            ServiceRequest.from_target(inner.method, prefix + inner.endpoint, headers, inner.body)
-        )
+        request = ServiceRequest.from_target(inner.method, prefix + inner.endpoint, headers, inner.body)
+        if is_onion(request):
+            return _status(400)
+        answer = self.dispatch(request)
         succeeded = answer.status == 200 if self.only_200_succeeds else answer.is_success
         return answer.body if succeeded else _status(answer.status)
 

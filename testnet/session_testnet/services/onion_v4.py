@@ -88,9 +88,10 @@ class OnionEndpoint:
         }
         with contextlib.suppress(KeyError):
             del headers["content-length"]
-        return self.dispatch(
-            ServiceRequest.from_target(inner.method, inner.endpoint, headers, inner.body or b"")
-        )
+        request = ServiceRequest.from_target(inner.method, inner.endpoint, headers, inner.body or b"")
+        if is_onion(request):
+            return text_reply("Invalid v4 onion request", 400)
+        return self.dispatch(request)
 
 
 def open_request(keys: ServerKeys, request: ServiceRequest) -> tuple[bytes, onion.ReplyKey]:
@@ -102,6 +103,14 @@ def open_request(keys: ServerKeys, request: ServiceRequest) -> tuple[bytes, onio
         return onion.open_server_request(keys.x25519_sk, keys.x25519_pk, request.body)
     except ProtocolError as error:
         raise HttpError(400, f"this is not an onion request for this server: {error}") from None
+
+
+def is_onion(inner: ServiceRequest) -> bool:
+    """Tell whether the request inside an onion asks for another onion to be opened, which no client does.
+
+    10 MiB have room for so many layers that opening them one inside the other would not end well.
+    """
+    return inner.path.endswith("/lsrpc")
 
 
 def _check_size(what: str, secret: bytes) -> None:

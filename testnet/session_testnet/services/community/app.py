@@ -137,7 +137,7 @@ class CommunityServer:
             max_body=lambda _: max(MAX_ONION_BYTES, self.settings.max_upload_bytes),
             too_large=error_page(413),
         )
-        run_periodically(application, self._cleanup.run_periodically, CLEANUP_PERIOD_S)
+        run_periodically(application, self._cleanup.run_periodically, CLEANUP_PERIOD_S, self._record_failure)
         return application
 
     def handle(self, request: ServiceRequest) -> ServiceResponse:
@@ -246,6 +246,10 @@ class CommunityServer:
             response = error_page(500)
         self._record(request, response, caller)
         return response
+
+    def _record_failure(self, error: Exception) -> None:
+        """Let the trace show that the periodic cleanup did not get to its end."""
+        self._trace.record("community_error", self.name, during="cleanup", error=repr(error))
 
     def _record(self, request: ServiceRequest, response: ServiceResponse, caller: Caller) -> None:
         self._trace.record(

@@ -70,7 +70,11 @@ def _read(item: Any, index: int) -> _Element:
     body: bytes | None = b""
     if members == ["json"]:
         headers.setdefault("content-type", JSON_TYPE)
-        body = orjson.dumps(item["json"])
+        try:
+            body = orjson.dumps(item["json"])
+        except orjson.JSONEncodeError:
+            # It reads documents that are nested deeper than those it writes.
+            raise _malformed(index, "has JSON that is nested too deeply") from None
     elif members:
         text = item[members[0]]
         if not isinstance(text, str):

@@ -18,6 +18,7 @@ from session_testnet.endpoints import LOOPBACK, EndpointError, bind_socket
 from session_testnet.hinted_error import HintedError, message_and_hint
 from session_testnet.loop_thread import new_event_loop
 from session_testnet.services.community.app import CommunityServer
+from session_testnet.services.http_runner import http_runner
 from session_testnet.services.onion_v4 import ServerKeys
 from session_testnet.services.sqlite_file import DatabaseRefused
 from session_testnet.topology import RoomSpec, TopologyError
@@ -74,9 +75,7 @@ async def _serve(options: argparse.Namespace) -> None:
     )
     try:
         listener = bind_socket(options.host, options.port)
-        runner = web.AppRunner(
-            server.application(), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_S
-        )
+        runner = http_runner(server.application(), shutdown_s=_SHUTDOWN_S)
         try:
             await runner.setup()
             await web.SockSite(runner, listener).start()

@@ -88,7 +88,7 @@ class FileServer:
             too_large=_refused(413).response,
             sink_for=self._sink_for,
         )
-        run_periodically(application, self.purge, CLEANUP_PERIOD_S)
+        run_periodically(application, self.purge, CLEANUP_PERIOD_S, self._record_failure)
         return application
 
     def handle(self, request: ServiceRequest) -> ServiceResponse:
@@ -132,6 +132,10 @@ class FileServer:
             response_bytes=response.body_bytes,
         )
         return response
+
+    def _record_failure(self, error: Exception) -> None:
+        """Let the trace show that the periodic cleanup did not get to its end."""
+        self._trace.record("file_server_error", self.name, during="cleanup", error=repr(error))
 
     def _max_body(self, path: str) -> int:
         if path == ONION_PATH:

@@ -20,6 +20,7 @@ from session_testnet.endpoints import EndpointError, bind_socket, endpoints_of
 from session_testnet.hinted_error import HintedError, message_and_hint
 from session_testnet.loop_thread import new_event_loop
 from session_testnet.services.files.app import FileServer
+from session_testnet.services.http_runner import http_runner
 from session_testnet.services.sqlite_file import DatabaseRefused
 from session_testnet.topology_file_server import FILE_ID_MODES, FilesSpec
 from session_testnet.topology_table import TopologyError
@@ -114,9 +115,7 @@ async def _serve(asked: _Arguments) -> None:
             seed, clock=clock, trace=Trace(clock), name=asked.name, directory=asked.directory, spec=asked.spec
         )
         opened.callback(server.close)
-        runner = web.AppRunner(
-            server.application(), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_S
-        )
+        runner = http_runner(server.application(), shutdown_s=_SHUTDOWN_S)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()

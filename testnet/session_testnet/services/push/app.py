@@ -85,7 +85,7 @@ class PushServer:
             too_large=json_reply(_too_large()),
             settle=self.settle,
         )
-        run_periodically(application, self.refresh, UPKEEP_PERIOD_S)
+        run_periodically(application, self.refresh, UPKEEP_PERIOD_S, self._record_failure)
         return application
 
     def handle(self, request: ServiceRequest) -> ServiceResponse:
@@ -137,6 +137,10 @@ class PushServer:
             status=response.status,
         )
         return response
+
+    def _record_failure(self, error: Exception) -> None:
+        """Let the trace show that the periodic upkeep did not get to its end."""
+        self._trace.record("push_server_error", self.name, during="upkeep", error=repr(error))
 
     def _each(self, request: ServiceRequest, act: Callable[[Any], Answer]) -> ServiceResponse:
         """Answer an object with an object, an array with an array; all of it with status 200."""

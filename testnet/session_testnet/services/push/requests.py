@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
+import orjson
+
 from session_protocol.accounts import ed25519_pk_to_x25519
 from session_protocol.bencode import Bencodable
 from session_protocol.errors import BadSignature, ProtocolError
@@ -147,6 +149,11 @@ def _identified(fields: Fields) -> tuple[Device, bytes, Subaccount | None]:
     token = info.get("token")
     if not isinstance(token, str) or not token:
         raise _bad("service_info needs a token")
+    try:
+        orjson.dumps(info)
+    except orjson.JSONEncodeError:
+        # What is read may be nested deeper than what can be written, and so kept.
+        raise _bad("service_info is nested too deeply") from None
     return Device(account, service, token, info), key, subaccount
 
 
