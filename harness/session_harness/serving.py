@@ -94,15 +94,17 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
             # Nodes may join and leave; whoever reads the file later finds those that are there then.
             handle.on_change(lambda state: write_state(path, {**started_with, **state}))
             on_ready(handle.state)
-            return _wait(handle, options.ttl)
+            reason = _wait(handle, options.ttl)
         except _Stopped:
-            return "by signal"
+            reason = "by signal"
         except StateFileError as error:
             raise TestnetNotStarted(error.message, hint=error.hint) from error
         finally:
             restore()
             handle.close()
             _remove_own_state(path)
+    _remove_own_log(_log_path(path))
+    return reason
 
 
 def serve_detached(options: ServeOptions) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def serve_detached(options: ServeOptions) -> dict[str, Any]:
     _, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
-    log = path.with_suffix(".log")
+    log = _log_path(path)
     command = [sys.executable, "-m", "session_harness", "up", "--json", *options.arguments()]
     with _open_log(log) as stream:
         # From the root: no configuration file is read a second time, and no folder is kept busy.
@@ -333,6 +335,17 @@ def _remove_own_state(path: Path) -> None:
     with suppress(StateFileError):
         if read_state(path)["pid"] == os.getpid():
             remove_state(path)
+
+
+def _log_path(state: Path) -> Path:
+    return state.with_suffix(".log")
+
+
+def _remove_own_log(path: Path) -> None:
+    """Remove the log that this process writes its errors into, if it does: it has ended in good order."""
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat()):
+            path.unlink()
 
 
 def _open_log(path: Path) -> Any:

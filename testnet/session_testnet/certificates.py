@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -104,10 +105,15 @@ def _server_context() -> ssl.SSLContext:
 
 
 def _load_privately(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load certificate and key through a file that only this user can read and that is gone right after.
+    """Load certificate and key, which the ssl module takes from files alone.
 
-    The ssl module takes them from files alone.
+    On Linux the file is one in memory; elsewhere only this user can read it, and it is gone right after.
     """
+    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
+        with open(os.memfd_create("certificate"), "wb", buffering=0) as memory:  # noqa: PTH123 - it has no path
+            memory.write(pem)
+            context.load_cert_chain(f"/proc/self/fd/{memory.fileno()}")
+        return
     descriptor, path = tempfile.mkstemp(prefix="session-testnet-", suffix=".pem")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+import functools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from session_protocol.service_nodes import NodeIdentity
 from session_testnet.clock import Clock
@@ -41,6 +43,23 @@ from session_testnet.trace import Trace
 SETTLE_S = 10.0
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _in_turn(
+    act: Callable[Concatenate["Engine", str, P], Awaitable[T]],
+) -> Callable[Concatenate["Engine", str, P], Coroutine[Any, Any, T]]:
+    """Let what is done to a node begin when whatever else is being done to it has ended.
+
+    Somebody may start a node that a fault is just killing.
+    """
+
+    @functools.wraps(act)
+    async def in_turn(engine: "Engine", name: str, /, *args: P.args, **more: P.kwargs) -> T:
+        async with engine._turns[name]:
+            return await act(engine, name, *args, **more)
+
+    return in_turn
 
 
 class Engine:
@@ -65,6 +84,7 @@ class Engine:
             else None
         )
         self._killing: set[asyncio.Task[None]] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Whom each node is cut off from: other nodes by their keys, and perhaps all clients.
         self._cuts: dict[str, tuple[frozenset[str], bool]] = {}
         self._topology = topology
@@ -182,10 +202,12 @@ class Engine:
         assert self._rpc is not None, "nodes are launched when the registry answers"
         return self._rpc.call(method, params)
 
+    @_in_turn
     async def stop_node(self, name: str) -> None:
         """End a node: its listener closes, peers find it unreachable, its store stays."""
         await self._end_node("stop", name)
 
+    @_in_turn
     async def kill_node(self, name: str) -> None:
         """End a node in the middle of whatever it does."""
         await self._end_node("kill", name)
@@ -199,6 +221,7 @@ class Engine:
         await self._tell_reachable(name, reachable=False)
         self._logs.write(name, "info", "killed" if verb == "kill" else "stopped")
 
+    @_in_turn
     async def start_node(self, name: str) -> None:
         """Start a node that was stopped or killed at its old address, with what it had stored."""
         node = self._node("start", name)
@@ -223,6 +246,7 @@ class Engine:
             self.registry.set_version(name, version)
         await self.start_node(name)
 
+    @_in_turn
     async def pause_node(self, name: str) -> None:
         """Freeze a node: it accepts connections and answers nothing."""
         node = self._node("pause", name)
@@ -233,6 +257,7 @@ class Engine:
             await node.pause()
             await self._tell_reachable(name, reachable=False)
 
+    @_in_turn
     async def resume_node(self, name: str) -> None:
         """Let a paused node answer again, first of all what it was asked meanwhile."""
         node = self._node("resume", name)
@@ -452,6 +477,7 @@ class Engine:
         if self._proxies is not None:
             await self._proxies.remove(name)
         self._nodes.pop(name, None)
+        self._turns.pop(name, None)
         self.endpoints.nodes.pop(name, None)
         self.endpoints.nodes_omq.pop(name, None)
 

@@ -2,21 +2,26 @@
 
 A fork takes milliseconds and shares the memory of the modules, where a fresh interpreter takes a tenth of a
 second and all of it for itself. Requests are lines of JSON over a socket, whose other end's closing ends the
-server and all its children.
+server and all its children, and removes the temporary directory in which these have stored: also when the
+process that asked was ended by force.
 """
 
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+from types import FrameType
 from typing import Any, NoReturn
 
 from session_testnet.engines.process_ties import die_with_parent
+from session_testnet.owner import make_owned_directory
 
 # A request is one line, with the file descriptors for a new process beside it.
 _MAX_REQUEST = 4096
@@ -24,24 +29,38 @@ _FDS = 2
 
 
 def main() -> None:
-    """Serve at the socket whose file descriptor is the first argument; the second is the parent's process."""
+    """Serve at the socket whose file descriptor is the first argument; the second is the parent's process.
+
+    With a third argument, ``temporary``, it makes the directory in which nodes store, and removes it.
+    """
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    die_with_parent(parent)
+    # The socket tells of the parent's end too, unless somebody else has got a copy of it.
+    signal.signal(signal.SIGTERM, _end)
+    die_with_parent(parent, by=signal.SIGTERM)
     # Ctrl-C goes to the whole group of the terminal; the parent decides what ends when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _load()
-    with socket.socket(fileno=descriptor) as control:
-        control.sendall(b'{"ready": true}\n')
+    with contextlib.ExitStack() as tidying, socket.socket(fileno=descriptor) as control:
+        directory = None
+        if sys.argv[3:] == ["temporary"]:
+            # Named after this process: if it cannot remove it any more, `cleanup` does.
+            directory = str(make_owned_directory())
+            tidying.callback(shutil.rmtree, directory, ignore_errors=True)
+        control.sendall(json.dumps({"ready": True, "directory": directory}).encode() + b"\n")
         ForkServer(control).serve()
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(1)
 
 
 def _load() -> None:
     """Import what a node needs, and keep the garbage collector from copying the pages it lies in."""
-    with contextlib.suppress(ImportError):
-        pass
-
-    with contextlib.suppress(ImportError):
-        pass
+    for module in ("session_testnet.engines.remote.node_host", "uvloop", "zmq"):
+        # The last two are there where they can be installed.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
@@ -135,6 +154,7 @@ def _become_node(control: socket.socket, stream: int, log: int, parent: int) -> 
     code = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(parent)
         control.close()
         for descriptor in (1, 2):

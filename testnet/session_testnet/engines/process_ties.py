@@ -9,8 +9,8 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent: int) -> None:
-    """End this process with SIGKILL when its parent has ended, where the system offers that (Linux).
+def die_with_parent(parent: int, *, by: signal.Signals = signal.SIGKILL) -> None:
+    """End this process by a signal when its parent has ended, where the system offers that (Linux).
 
     ``parent`` is whose end counts: a parent that has ended already is noticed too. Other systems need another
     way besides, such as a pipe that closes.
@@ -18,6 +18,6 @@ def die_with_parent(parent: int) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(by))
     if os.getppid() != parent:
         os._exit(1)

@@ -25,7 +25,6 @@ from session_testnet.endpoints import (
 from session_testnet.engines.base import Capabilities, CommandResult, EngineError, EngineOptions, Surroundings
 from session_testnet.engines.remote.orders import Bound
 from session_testnet.engines.remote.places import Ports, Reach
-from session_testnet.owner import make_owned_directory
 from session_testnet.topology import NodeSpec, Topology
 
 # How long the fork server may take to load its modules, and to answer.
@@ -59,15 +58,18 @@ class ProcessLauncher:
         with theirs:
             self._server = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the process exists
                 [sys.executable, "-P", "-m", "session_testnet.engines.fork_server", str(theirs.fileno()),
-                 str(os.getpid())],
+                 str(os.getpid()), *(["temporary"] if surroundings.options.data_dir is None else [])],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
         ours.settimeout(START_S)
         self._control = ours
-        if not (await asyncio.to_thread(_read_line, ours)).get("ready"):
+        ready = await asyncio.to_thread(_read_line, ours)
+        if not ready.get("ready"):
             raise EngineError("start", "the fork server", "it ended before it was ready")
+        # The server made it, so that it is removed even when this process is ended by force.
+        self._temporary = Path(ready["directory"]) if ready["directory"] else None
         ours.settimeout(ANSWER_S)
 
     def ports(self, spec: NodeSpec) -> Ports:
@@ -84,8 +86,7 @@ class ProcessLauncher:
         """Return the node's directory, below a temporary one when nothing is to be kept."""
         directory = self._options.directory(spec.name)
         if directory is None:
-            if self._temporary is None:
-                self._temporary = make_owned_directory()
+            assert self._temporary is not None, "a launcher is opened first"
             directory = self._temporary / spec.name
             directory.mkdir(exist_ok=True)
         return str(directory)

@@ -46,6 +46,7 @@ class RemoteNode:
         self._launched = False
         self._image: str | None = None
         self._version = surroundings.topology.storage_version
+        self._telling = asyncio.Lock()
         self._knobs = NodeKnobs()
         self._skew_ms = 0
         self._cut = orders.Cut((), clients=False)
@@ -125,6 +126,8 @@ class RemoteNode:
         """Let the node end; one that does not in time is killed."""
         if self._frozen:
             await self._thaw()
+        # From now on it is told nothing any more.
+        self._launched = False
         with contextlib.suppress(EngineError):
             await self._order("stop", timeout_s=STOP_S)
         await self._leave(gently=True)
@@ -139,6 +142,8 @@ class RemoteNode:
         try:
             await self.bind()
             await self.launch(snapshot)
+            # Something may have changed since it was equipped.
+            await self._tell_all()
             await self.catch_up()
         except BaseException:
             await self._leave(gently=False)
@@ -152,21 +157,20 @@ class RemoteNode:
 
     async def pause(self) -> None:
         """Freeze the node in the middle of whatever it does."""
-        if self._place is not None:
-            # What it has already been told is done before it is frozen.
-            await self._order("collect")
-            await self._place.freeze()
-            self._frozen = True
+        # What it has already been told is done before it is frozen, and what comes then waits for its return.
+        async with self._telling:
+            if self._place is not None:
+                await self.collect()
+                if self.status is NodeStatus.STOPPED:
+                    raise EngineError("pause", self.spec.name, "it is stopped", "start it first")
+                await self._place.freeze()
+                self._frozen = True
 
     async def resume(self, snapshot: NetworkSnapshot) -> None:
         """Let the node go on, and tell it what it has missed."""
+        del snapshot
         await self._thaw()
-        await self.set_clock(self._surroundings.clock.offset_ms)
-        await self.tell_faults()
-        await self._order("cut", self._cut)
-        await self._order("skew", self._skew_ms)
-        await self._order("knobs", self._knobs)
-        await self.update_network(snapshot)
+        await self._tell_all()
         await self.catch_up()
 
     async def discard(self) -> None:
@@ -179,7 +183,7 @@ class RemoteNode:
     async def update_network(self, snapshot: NetworkSnapshot) -> None:
         """Tell the node all that the registry knows."""
         del snapshot
-        await self._order("network", self._news())
+        await self._tell("network", self._news)
 
     async def catch_up(self) -> None:
         """Let the node purge, and tell its swarm that it can be given what it missed."""
@@ -187,21 +191,21 @@ class RemoteNode:
 
     async def set_clock(self, offset_ms: int) -> None:
         """Tell the node how far the network's clock is ahead of the machine's."""
-        await self._order("clock", offset_ms)
+        await self._tell("clock", lambda: offset_ms)
 
     async def tell_faults(self) -> None:
         """Tell the node all fault rules."""
-        await self._order("rules", self._faults())
+        await self._tell("rules", self._faults)
 
     async def set_skew(self, skew_ms: int) -> None:
         """Set how far the node's clock is ahead of the network's."""
         self._skew_ms = skew_ms
-        await self._order_if_running("skew", skew_ms)
+        await self._tell("skew", lambda: self._skew_ms)
 
     async def set_knobs(self, knobs: NodeKnobs) -> None:
         """Turn the node's knobs; one that is stopped has them at its next start."""
         self._knobs = replace(knobs, clock_offset_ms=0, wrong_swarm=False)
-        await self._order_if_running("knobs", self._knobs)
+        await self._tell("knobs", lambda: self._knobs)
 
     async def cut_off(self, keys: Collection[str], *, clients: bool) -> None:
         """Let the node and those with these keys reach each other no more, and all others again.
@@ -209,7 +213,7 @@ class RemoteNode:
         ``clients`` True cuts off all clients too.
         """
         self._cut = orders.Cut(tuple(keys), clients)
-        await self._order_if_running("cut", self._cut)
+        await self._tell("cut", lambda: self._cut)
 
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""
@@ -256,9 +260,25 @@ class RemoteNode:
         with contextlib.suppress(EngineError):
             await self._order("collect")
 
-    async def _order_if_running(self, name: str, payload: Any) -> None:
-        if self.status is NodeStatus.RUNNING:
-            await self._order(name, payload)
+    async def _tell_all(self) -> None:
+        """Tell the node how everything stands that may have changed while it was away."""
+        await self.set_clock(self._surroundings.clock.offset_ms)
+        await self.tell_faults()
+        await self._tell("cut", lambda: self._cut)
+        await self._tell("skew", lambda: self._skew_ms)
+        await self._tell("knobs", lambda: self._knobs)
+        await self._tell("network", self._news)
+
+    async def _tell(self, name: str, how_it_stands: Callable[[], Any]) -> None:
+        """Tell a running node how something stands; one that is away, or ends meanwhile, learns it later."""
+        async with self._telling:
+            if self.status is not NodeStatus.RUNNING:
+                return
+            try:
+                await self._order(name, how_it_stands())
+            except EngineError:
+                if self.status is NodeStatus.RUNNING:
+                    raise
 
     async def _order(self, name: str, payload: Any = None, *, timeout_s: float = ORDER_S) -> Any:
         node = self.spec.name
