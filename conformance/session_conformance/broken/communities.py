@@ -1,0 +1,1 @@
+"""Broken communities: our own, with one fault each."""
