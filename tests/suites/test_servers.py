@@ -20,10 +20,19 @@ from session_harness.replaying import options_of_case
 from session_harness.selfcheck import known_faults, options_of_selfcheck, weigh
 
 # One of each kind of fault; the self-check tries all.
-SOME_FAULTS = ("node-other-hash", "node-any-token", "node-batch-stops", "node-every-path", "file-loses-bytes")
+SOME_FAULTS = (
+    "node-other-hash",
+    "node-any-token",
+    "node-batch-stops",
+    "node-every-path",
+    "file-loses-bytes",
+    "comm-since-inclusive",
+    "comm-nonces-again",
+    "comm-half-batches",
+)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ServerKind if kind.suites])
+@pytest.mark.parametrize("kind", list(ServerKind))
 def test_our_own_servers_keep_every_requirement(kind: ServerKind, tmp_path: Path) -> None:
     run = conform(ConformOptions(testees=(f"own:{kind}",), max_examples=4, out=tmp_path, strict=True))
     assert {

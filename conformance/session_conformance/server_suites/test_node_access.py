@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from session_conformance.checks import check
 from session_conformance.contract import Testee
 from session_conformance.fixtures import CaseContext
-from session_conformance.servers.answers import Answer
+from session_conformance.servers.answers import Answer, only
 from session_conformance.servers.node import DAY_MS, SECOND_MS, JudgedNode, as_subaccount, token_for
 from session_conformance.strategies import flip_bit
 from session_protocol.accounts import Account
@@ -147,7 +147,7 @@ def test_checks_the_signed_time_of_a_message(testee: Testee, case: CaseContext) 
     old = node.now() - 100_000
     node.try_store(account, b"old", signed=True, namespace=2, timestamp=old).expect(406)
     message = node.store(account, b"old", namespace=2, timestamp=old, sig_timestamp=node.now())
-    (found,) = node.retrieve(account, namespace=2)
+    found = only(node.retrieve(account, namespace=2))
     assert (found["hash"], found["timestamp"]) == (message, old)
 
 

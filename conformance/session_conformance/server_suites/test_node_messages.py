@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from session_conformance.checks import check
 from session_conformance.contract import Testee
 from session_conformance.fixtures import CaseContext
-from session_conformance.servers.answers import member
+from session_conformance.servers.answers import member, only
 from session_conformance.servers.node import DAY_MS, SECOND_MS, JudgedNode, assert_signed
 from session_protocol.accounts import Account
 
@@ -47,7 +47,7 @@ def test_gives_back_what_was_stored(
     message = node.store(
         account, data, namespace=namespace, timestamp=timestamp, expiry=expiry, sig_timestamp=node.now()
     )
-    (found,) = node.retrieve(account, namespace=namespace)
+    found = only(node.retrieve(account, namespace=namespace))
     assert found == {
         "hash": message,
         "timestamp": timestamp,
@@ -112,7 +112,7 @@ def test_keeps_one_copy_of_a_message(testee: Testee, case: CaseContext, data: by
     for entry in node.entries(account, again).values():
         assert entry.get("already") is True, f"not marked as there already: {entry}"
         assert entry["expiry"] == max(expiry, first + DAY_MS)
-    (found,) = node.retrieve(account)
+    found = only(node.retrieve(account))
     assert (found["timestamp"], found["expiration"]) == (first, max(expiry, first + DAY_MS))
 
 

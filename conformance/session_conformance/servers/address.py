@@ -30,7 +30,7 @@ class ServerKind(StrEnum):
 _SUITES: Final = {
     ServerKind.STORAGE: ("node_messages", "node_changes", "node_access", "node_batches", "node_network"),
     ServerKind.FILES: ("file_server",),
-    ServerKind.COMMUNITY: (),
+    ServerKind.COMMUNITY: ("community_access", "community_posts", "community_batches"),
 }
 _OPTIONS: Final = {
     ServerKind.STORAGE: {"registry"},

@@ -33,7 +33,7 @@ class Answer:
     def json(self) -> Any:
         """Return the JSON of the body; anything else fails the check."""
         try:
-            return orjson.loads(self.body)
+            return _told(orjson.loads(self.body))
         except orjson.JSONDecodeError:
             raise AssertionError(f"{self.asked} was answered with what is no JSON: {self}") from None
 
@@ -49,6 +49,19 @@ class Answer:
 
     def __str__(self) -> str:
         return f"{self.status} {shorten(self.text)!r}"
+
+
+class Told(dict[str, Any]):
+    """Hold an object of an answer; a member that should be there and is not fails the check."""
+
+    def __missing__(self, name: str) -> Any:
+        raise AssertionError(f"the answer has no {name!r}: {shorten(repr(dict(self)))}")
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Told({name: _told(each) for name, each in value.items()})
+    return [_told(each) for each in value] if isinstance(value, list) else value
 
 
 def ask(
@@ -71,6 +84,13 @@ def ask(
         result["headers"],
         result["body"],
     )
+
+
+def only(values: Any) -> Any:
+    """Return the one element of a list; another number of them fails the check."""
+    assert isinstance(values, list), f"a list was expected, not {shorten(repr(values))}"
+    assert len(values) == 1, f"one element was expected, not {len(values)}: {shorten(repr(values))}"
+    return values[0]
 
 
 def member(value: Any, name: str, kind: type | tuple[type, ...]) -> Any:
