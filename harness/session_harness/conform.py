@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from session_harness.child import ChildEnd, ChildResult, Deadlines, run_child
@@ -108,10 +109,12 @@ def conform(
     *,
     watch: Watcher = lambda _line: None,
     say: Callable[[str], None] = lambda _line: None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> ConformResult:
     """Run the suites against the testees and write all reports.
 
-    ``say`` gets one line for each step that takes time. Raise UsageError for options that mean nothing,
+    ``say`` gets one line for each step that takes time. ``secrets`` are variables of the child's environment;
+    no record has them. Raise UsageError for options that mean nothing,
     NoNetwork for a state file without network, Interrupted, and HarnessError when the child ends without a
     result.
     """
@@ -142,7 +145,7 @@ def conform(
                 *("--rootdir", str(directory.path), "--pyargs", package),
             ],
             log=directory.log,
-            environment=child_environment(os.environ),
+            environment={**child_environment(os.environ), **secrets},
             listen=listen,
             deadlines=Deadlines(SILENCE_S),
         )

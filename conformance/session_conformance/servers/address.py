@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from session_conformance.contract.errors import TesteeSpecError
 
-CONTROL_TOKEN_VARIABLE: Final = "SESSION_CONTROL_TOKEN"  # noqa: S105  # a name
+CONTROL_TOKEN_VARIABLE: Final = "SESSION_HARNESS_CONTROL_TOKEN"  # noqa: S105  # a name
 """The environment variable with the token of a community's control endpoint; it is in no report."""
 
 _KEY: Final = re.compile("[0-9a-fA-F]{64}")

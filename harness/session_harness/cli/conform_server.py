@@ -1,18 +1,15 @@
 """``session-harness conform-server``: judge service nodes, file servers and communities."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from session_harness.cli.options import json_option
 from session_harness.errors import UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 # The same as the constant of the judge, which is not imported for a help page.
-TOKEN_VARIABLE = "SESSION_CONTROL_TOKEN"  # noqa: S105  # a name
+TOKEN_VARIABLE = "SESSION_HARNESS_CONTROL_TOKEN"  # noqa: S105  # a name
 
 
 @click.command("conform-server")
@@ -79,20 +76,16 @@ def conform_server(
 
     Exit code: as that of conform.
     """
-    import os
-
     from session_harness.cli.conform import judge
     from session_harness.conform import ConformOptions
 
     testee = _testee(nodes, registry, community, files, public_key)
-    if control_token:
-        if not community:
-            raise UsageError(
-                "--control-token goes with --community", hint="see: session-harness conform-server --help"
-            )
-        # The suites run in a child; there the token is in no command line, and in no record.
-        os.environ[TOKEN_VARIABLE] = control_token
-    return judge(ConformOptions(testees=(testee,), **values), as_json=as_json)
+    source = click.get_current_context().get_parameter_source("control_token")
+    if control_token and not community and source is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError("--control-token goes with --community", hint="leave it out")
+    # The suites run in a child: as a variable, the token is in no command line and in no record.
+    secrets = {TOKEN_VARIABLE: control_token} if control_token and community else {}
+    return judge(ConformOptions(testees=(testee,), **values), as_json=as_json, secrets=secrets)
 
 
 def _testee(nodes: tuple[str, ...], registry: str, community: str, files: str, public_key: str) -> str:
