@@ -45,8 +45,9 @@ format: env ## put the source into the project's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-selfcheck: env ## prove that every deliberately broken testee is caught
+selfcheck: env ## prove that every deliberately broken testee, client or server, is caught
 	@$(BIN)/session-harness selfcheck
+	@$(BIN)/session-harness selfcheck --servers
 
 measure: env ## how fast a testnet answers on two cores, and what it costs idle
 	@$(BIN)/python ci/measure-testnet --check

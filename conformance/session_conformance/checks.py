@@ -15,6 +15,7 @@ from session_conformance.contract.testee import Testee
 from session_protocol.errors import ProtocolError
 
 SUITES_PACKAGE: Final = "session_conformance.suites"
+SERVER_SUITES_PACKAGE: Final = "session_conformance.server_suites"
 _ATTRIBUTE: Final = "session_check"  # no leading underscore: hypothesis copies only such attributes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -162,22 +163,23 @@ def checks_of(module: ModuleType) -> Iterator[CheckInfo]:
                     yield found
 
 
-def catalogue(package: str = SUITES_PACKAGE) -> tuple[CheckInfo, ...]:
-    """Return every check of the suites, ordered by suite and definition.
+def catalogue(*packages: str) -> tuple[CheckInfo, ...]:
+    """Return every check of the packages, of clients and of servers by default, by suite and definition.
 
     Raise CheckDeclarationError when two checks share an id.
     """
-    root = importlib.import_module(package)
     found: dict[str, CheckInfo] = {}
-    for entry in sorted(pkgutil.iter_modules(root.__path__), key=lambda entry: entry.name):
-        if not entry.name.startswith("test_"):
-            continue
-        for info in checks_of(importlib.import_module(f"{package}.{entry.name}")):
-            if info.id in found:
-                raise CheckDeclarationError(
-                    f"two checks are called {info.id}: in {found[info.id].module} and {info.module}"
-                )
-            found[info.id] = info
+    for package in packages or (SUITES_PACKAGE, SERVER_SUITES_PACKAGE):
+        root = importlib.import_module(package)
+        for entry in sorted(pkgutil.iter_modules(root.__path__), key=lambda entry: entry.name):
+            if not entry.name.startswith("test_"):
+                continue
+            for info in checks_of(importlib.import_module(f"{package}.{entry.name}")):
+                if info.id in found:
+                    raise CheckDeclarationError(
+                        f"two checks are called {info.id}: in {found[info.id].module} and {info.module}"
+                    )
+                found[info.id] = info
     return tuple(found.values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from session_conformance.contract.errors import TesteeError
-from session_conformance.contract.specs import TesteeSpec, open_testee, parse_testee_spec
+from session_conformance.contract.specs import SpecKind, TesteeSpec, open_testee, parse_testee_spec
 from session_conformance.guard import GuardedTestee
 from session_conformance.interruption import Interruption
 from session_conformance.options import JudgeOptions, case_seed
@@ -39,8 +39,9 @@ class Courtroom:
         self._network_failure: TestnetFailed | None = None
         self._sitting = ""
         self._network_of = ""
-        # On a network of somebody else, mailboxes keep what earlier runs have left there.
-        self._nonce = secrets.token_hex(8) if options.state else ""
+        # With somebody else's network or server, mailboxes keep what earlier runs have left there.
+        self._lasting = bool(options.state) or any(spec.kind is SpecKind.SERVER for spec in options.testees)
+        self._nonce = secrets.token_hex(8) if self._lasting else ""
         self.interruption = Interruption()
         self.interruption.on_signal = self.abandon
 
@@ -49,9 +50,9 @@ class Courtroom:
 
         The seed is the same for every testee and for a repetition: all are judged on the same accounts. Their
         mailboxes must be empty then, so that each testee, and each repetition, gets a network of its own. A
-        network of somebody else cannot be replaced; there every attempt has other accounts.
+        network, or a server, of somebody else cannot be replaced; there every attempt has other accounts.
         """
-        if self.options.state:
+        if self._lasting:
             return case_seed(f"{self.options.seed}\n{self._nonce}\n{testee}\n{attempt}", check)
         if self._network is not None and (attempt > 1 or self._network_of != testee):
             self._close_network()

@@ -12,7 +12,14 @@ from typing import Any, Final
 import pytest
 
 from session_conformance import lifeline, requirements
-from session_conformance.checks import SUITES_PACKAGE, CheckDeclarationError, CheckInfo, catalogue, describe
+from session_conformance.checks import (
+    SERVER_SUITES_PACKAGE,
+    SUITES_PACKAGE,
+    CheckDeclarationError,
+    CheckInfo,
+    catalogue,
+    describe,
+)
 from session_conformance.courtroom import Courtroom, harness_name
 from session_conformance.expectations import DivergenceKind, apply, matches_glob
 from session_conformance.fixtures import COURTROOM
@@ -261,7 +268,7 @@ class Judge:
         self, record: CheckRecord, item: pytest.Item, planned: Planned, trial: Trial
     ) -> CheckRecord:
         invocation = Path(self.config.invocation_params.dir)
-        if planned.info.module.startswith(f"{SUITES_PACKAGE}."):
+        if planned.info.module.startswith((f"{SUITES_PACKAGE}.", f"{SERVER_SUITES_PACKAGE}.")):
             command = conform_command(self.options, planned.spec.text, planned.info.id)
         else:
             command = pytest_command(self.options, planned.spec.text, planned.info.id, item.path)

@@ -4,6 +4,7 @@ They are public: a client's own tests may use them. All bytes are made from genu
 randomness below; nothing here needs a network.
 """
 
+import base64
 import string
 from collections.abc import Mapping
 from typing import Any
@@ -60,6 +61,11 @@ account_ids: st.SearchStrategy[str] = accounts.map(lambda account: account.accou
 
 timestamps_ms = st.integers(MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS)
 """Plausible message timestamps, in milliseconds."""
+
+message_hashes: st.SearchStrategy[str] = st.binary(min_size=32, max_size=32).map(
+    lambda raw: base64.b64encode(raw).decode().rstrip("=")
+)
+"""Hashes of messages as service nodes write them."""
 
 emoji = st.sampled_from(["👍", "❤️", "😂", "😢", "👀", "🏳️‍🌈", "👩🏽‍🚀"])
 """Reactions, from one code point to a joined sequence."""

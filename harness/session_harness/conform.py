@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from session_harness.child import ChildEnd, ChildResult, Deadlines, run_child
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from session_harness.report.results import RunResults
 
 SUITES: Final = "session_conformance.suites"
+SERVER_SUITES: Final = "session_conformance.server_suites"
 SILENCE_S: Final = 300.0
 RANDOM_SEED: Final = "random"
 LOG_LINES_SHOWN: Final = 15
@@ -107,10 +109,12 @@ def conform(
     *,
     watch: Watcher = lambda _line: None,
     say: Callable[[str], None] = lambda _line: None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> ConformResult:
     """Run the suites against the testees and write all reports.
 
-    ``say`` gets one line for each step that takes time. Raise UsageError for options that mean nothing,
+    ``say`` gets one line for each step that takes time. ``secrets`` are variables of the child's environment;
+    no record has them. Raise UsageError for options that mean nothing,
     NoNetwork for a state file without network, Interrupted, and HarnessError when the child ends without a
     result.
     """
@@ -119,6 +123,7 @@ def conform(
 
     options = _settled(options)
     specs = check_options(options)
+    package = suites_of(specs[:-1])
     for spec in specs:
         _prepare_environment(spec, say)
     directory = create_run(options.out)
@@ -137,10 +142,10 @@ def conform(
             lambda lifeline: [
                 *command,
                 *("--session-lifeline", str(lifeline), "-c", str(configuration)),
-                *("--rootdir", str(directory.path), "--pyargs", SUITES),
+                *("--rootdir", str(directory.path), "--pyargs", package),
             ],
             log=directory.log,
-            environment=child_environment(os.environ),
+            environment={**child_environment(os.environ), **secrets},
             listen=listen,
             deadlines=Deadlines(SILENCE_S),
         )
@@ -177,7 +182,7 @@ def check_options(options: ConformOptions) -> list["TesteeSpec"]:
         peer = parse_testee_spec(options.peer)
     except (TesteeSpecError, EnvironmentNotBuilt) as error:
         raise UsageError(error.message, hint=error.hint) from error
-    known = suite_names()
+    known = suite_names(suites_of(specs))
     for suite in options.suites:
         if suite not in known:
             raise UsageError(f"there is no suite {suite!r}", hint=suggestion(suite, known))
@@ -192,9 +197,22 @@ def check_options(options: ConformOptions) -> list["TesteeSpec"]:
     return [*specs, peer]
 
 
-def suite_names() -> list[str]:
-    """Return the names of the suites, without importing them."""
-    folder = resources.files(SUITES)
+def suites_of(specs: Sequence["TesteeSpec"]) -> str:
+    """Return the package of the suites that judge these; raise UsageError for clients beside servers."""
+    from session_conformance.contract.specs import SpecKind
+
+    servers = [spec for spec in specs if spec.kind is SpecKind.SERVER]
+    if servers and len(servers) < len(specs):
+        raise UsageError(
+            f"{servers[0].text} is a server: it is not judged beside clients",
+            hint="judge it in a run of its own",
+        )
+    return SERVER_SUITES if servers else SUITES
+
+
+def suite_names(package: str = SUITES) -> list[str]:
+    """Return the names of the suites of a package, without importing them."""
+    folder = resources.files(package)
     modules = (entry.name for entry in folder.iterdir())
     return sorted(
         name.removeprefix("test_").removesuffix(".py")

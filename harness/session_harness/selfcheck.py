@@ -1,6 +1,6 @@
-"""Prove that the judge can fail: every broken testee must be caught, the reference accused of nothing."""
+"""Prove that the judge can fail: every broken testee must be caught, nothing of ours accused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from session_harness.conform import ConformOptions
 
 REFERENCE: Final = "reference"
+SERVERS: Final = ("own:storage", "own:files", "own:community")
 
 
 class Fault(Protocol):
@@ -80,25 +81,28 @@ class SelfcheckResult:
         }
 
 
-def known_faults() -> dict[str, Fault]:
-    """Return all faults by their ids."""
-    from session_conformance.broken import FAULTS
+def known_faults(*, servers: bool = False) -> Mapping[str, Fault]:
+    """Return all faults of clients, or of servers, by their ids."""
+    from session_conformance.broken import FAULTS, SERVER_FAULTS
 
+    if servers:
+        return {fault.id: fault for fault in SERVER_FAULTS}
     return {fault.id: fault for fault in FAULTS}
 
 
 def options_of_selfcheck(
-    chosen: Sequence[str], *, seed: str, max_examples: int, out: Path
+    chosen: Sequence[str], *, seed: str, max_examples: int, out: Path, servers: bool = False
 ) -> "ConformOptions":
     """Return the options of the one run that shows all; raise UsageError for an unknown fault."""
     from session_harness.conform import ConformOptions
 
-    faults = known_faults()
+    faults = known_faults(servers=servers)
+    genuine = SERVERS if servers else (REFERENCE,)
     for name in chosen:
         if name not in faults:
             raise UsageError(f"there is no fault {name!r}", hint=suggestion(name, faults))
     wanted = [name for name in faults if name in chosen] if chosen else list(faults)
-    options = ConformOptions(testees=(REFERENCE, *(f"broken:{name}" for name in wanted)), seed=seed)
+    options = ConformOptions(testees=(*genuine, *(f"broken:{name}" for name in wanted)), seed=seed)
     filters = tuple(dict.fromkeys(glob for name in wanted for glob in faults[name].expected_checks))
     return replace(
         options, max_examples=max_examples, out=out, retry=False, filters=filters if chosen else ()
@@ -128,7 +132,8 @@ def weigh(records: Iterable["CheckRecord"], faults: Iterable[Fault], *, whole: b
         useful.update(accusing)
         if not any(matches_glob(check, glob) for check in accusing for glob in fault.expected_checks):
             missed.append(Missed(fault.id, fault.sentence, tuple(fault.expected_checks), tuple(accusing)))
-    reference = by_testee.get(REFERENCE, [])
+    genuine = (REFERENCE, *(text.replace(":", "-") for text in SERVERS))
+    reference = [record for name in genuine for record in by_testee.get(name, ())]
     judged = [record.check for record in reference if record.verdict in JUDGED]
     accused = [
         record.check for record in reference if record.verdict not in (Verdict.PASSED, Verdict.UNSUPPORTED)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_DEADLINE_S = 60
 PAGES = [
-    *("README.md", "containers.md", "machine-output.md", "real-clients.md", "testees.md", "testnet.md"),
-    "verdicts.md",
+    *("README.md", "containers.md", "machine-output.md", "real-clients.md", "servers.md", "testees.md"),
+    *("testnet.md", "verdicts.md"),
 ]
-RUN_PAGES = ["testnet.md", "README.md", "testees.md", "verdicts.md", "real-clients.md"]
+RUN_PAGES = ["testnet.md", "README.md", "testees.md", "verdicts.md", "servers.md", "real-clients.md"]
 DOCKER_PAGES = ["containers.md"]
 MARKS = {"file", "not run", "schema"}
 LANGUAGES = {"sh", "python", "toml", "json", "jsonl"}
@@ -165,6 +165,7 @@ def run_block(block: "Block", folder: Path, environment: dict[str, str]) -> bool
         ("verdicts.md", 0),
         ("machine-output.md", 0),
         ("real-clients.md", 0),
+        ("servers.md", 0),
     ],
 )
 def test_few_commands_are_left_out(name: str, reasons: int, document: "Find") -> None:

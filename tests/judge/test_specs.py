@@ -255,7 +255,7 @@ def test_faults_are_testees(monkeypatch: pytest.MonkeyPatch, module: str) -> Non
     monkeypatch.setitem(
         sys.modules,
         specs_module.FAULTS_MODULE,
-        types.SimpleNamespace(FAULTS=faults),  # type: ignore[arg-type]
+        types.SimpleNamespace(FAULTS=faults, SERVER_FAULTS=()),  # type: ignore[arg-type]
     )
     near, far = parse_testee_spec("broken:no-padding"), parse_testee_spec("broken:hangs")
     assert (near.kind, near.name) == (SpecKind.PYTHON, "broken-no-padding")

@@ -45,7 +45,7 @@ class SeedOfAnyLength(ReferenceTestee):
 class SameAccountAgain(ReferenceTestee):
     """Create the same account each time."""
 
-    def identity_generate(self, params: Params) -> dict[str, Any]:  # noqa: ARG002
+    def identity_generate(self, params: Params) -> dict[str, Any]:
         account = Account.from_seed(bytes(range(16)))
         return {
             "seed_hex": account.entropy,

@@ -214,5 +214,5 @@ class TypingNeverStops(ReferenceTestee):
 class UnsendKeptToOneself(ReferenceTestee):
     """Delete a message here and tell nobody."""
 
-    def client_delete_message(self, params: Params) -> dict[str, Any]:  # noqa: ARG002
+    def client_delete_message(self, params: Params) -> dict[str, Any]:
         return {}

@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
 
 from session_conformance.contract.errors import TesteeNotStarted, TesteeSpecError
 from session_conformance.contract.inprocess import AdapterObject, InProcessTestee
 from session_conformance.contract.stdio import StdioTestee
 from session_conformance.contract.testee import Deadlines, Testee
+from session_conformance.servers.address import ServerKind, is_server, parse_address
+
+if TYPE_CHECKING:
+    from session_conformance.broken.server_fault import ServerFault
+    from session_conformance.servers.testee import Opener
 
 TESTEES_PACKAGE: Final = "session_conformance.testees"
 FAULTS_MODULE: Final = "session_conformance.broken"
@@ -39,6 +44,7 @@ class SpecKind(StrEnum):
     COMMAND = "command"  # a child process that speaks JSON lines
     PYTHON = "python"  # an object of this process
     CHILD_CLASS = "child class"  # an adapter class of ours, in a child that can be killed
+    SERVER = "server"  # a server, asked over HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,8 @@ def parse_testee_spec(text: str, *, root: Path | None = None) -> TesteeSpec:
             return _python(text, rest)
         case "broken":
             return _broken(text, rest)
+        case _ if colon and is_server(prefix):
+            return _server(text, prefix, rest)
         case "image" | "poll":
             raise TesteeSpecError(
                 f"testee {text!r}: {prefix}: is not available yet in this version",
@@ -231,14 +239,43 @@ def _python(text: str, rest: str) -> TesteeSpec:
     return TesteeSpec(text, attribute, SpecKind.PYTHON, module=module, attribute=attribute)
 
 
+def _server(text: str, prefix: str, rest: str) -> TesteeSpec:
+    if prefix == "own":
+        if rest not in set(ServerKind):
+            raise TesteeSpecError(
+                f"testee {text!r}: there is no server {rest!r} of our own",
+                hint=f"give own:{'|'.join(ServerKind)}",
+            )
+        return TesteeSpec(text, f"own-{rest}", SpecKind.SERVER, suites=ServerKind(rest).suites)
+    address = parse_address(text)
+    return TesteeSpec(text, prefix, SpecKind.SERVER, suites=address.kind.suites)
+
+
+def _server_opener(spec: TesteeSpec) -> "Opener":
+    from session_conformance.servers import own, testee
+
+    prefix, _, rest = spec.text.partition(":")
+    match prefix:
+        case "own":
+            return lambda: own.open_own(ServerKind(rest))
+        case "broken":
+            return next(fault.open for fault in _server_faults() if fault.id == rest)
+        case _:
+            return testee.somebodys(parse_address(spec.text))
+
+
 def _broken(text: str, fault_id: str) -> TesteeSpec:
+    for server_fault in _server_faults():
+        if server_fault.id == fault_id:
+            return TesteeSpec(text, f"broken-{fault_id}", SpecKind.SERVER, suites=server_fault.suites)
     faults = {fault.id: fault for fault in _faults()}
     if fault_id not in faults:
-        close = difflib.get_close_matches(fault_id, faults, n=3, cutoff=0.4)
+        known = {*faults, *(fault.id for fault in _server_faults())}
+        close = difflib.get_close_matches(fault_id, sorted(known), n=3, cutoff=0.4)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         raise TesteeSpecError(
             f"there is no fault {fault_id!r}",
-            hint=f"{meant}session-harness selfcheck knows {len(faults)} faults: {', '.join(sorted(faults))}",
+            hint=f"{meant}session-harness selfcheck knows {len(known)} faults: {', '.join(sorted(known))}",
         )
     fault = faults[fault_id]
     return TesteeSpec(
@@ -266,6 +303,10 @@ def _faults() -> tuple[_Fault, ...]:
     return cast("tuple[_Fault, ...]", importlib.import_module(FAULTS_MODULE).FAULTS)
 
 
+def _server_faults() -> "tuple[ServerFault, ...]":
+    return cast("tuple[ServerFault, ...]", importlib.import_module(FAULTS_MODULE).SERVER_FAULTS)
+
+
 def open_testee(
     spec: TesteeSpec,
     *,
@@ -290,6 +331,16 @@ def open_testee(
             seed=seed,
             deadlines=deadlines,
             validate=validate,
+            harness=harness,
+        )
+    if spec.kind is SpecKind.SERVER:
+        from session_conformance.servers.testee import ServerTestee
+
+        return ServerTestee(
+            _server_opener(spec),
+            name=spec.name,
+            seed=seed,
+            deadlines=deadlines or Deadlines(),
             harness=harness,
         )
     if spec.kind is SpecKind.CHILD_CLASS:

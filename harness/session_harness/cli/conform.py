@@ -1,7 +1,8 @@
 """``session-harness conform``: judge implementations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -87,14 +88,16 @@ def conform(*, as_json: bool, **values: Any) -> int:
     return judge(ConformOptions(**values), as_json=as_json)
 
 
-def judge(options: "ConformOptions", *, as_json: bool) -> int:
-    """Run the suites, show what came out, and return the exit code."""
+def judge(
+    options: "ConformOptions", *, as_json: bool, secrets: Mapping[str, str] = MappingProxyType({})
+) -> int:
+    """Run the suites, show what came out, and return the exit code; ``secrets`` as for ``conform``."""
     from session_harness import conform as judging
     from session_harness.cli.progress import shown_progress
 
     judging.check_options(options)
     with shown_progress() as progress:
-        result = judging.conform(options, watch=progress, say=note)
+        result = judging.conform(options, watch=progress, say=note, secrets=secrets)
     show(result, as_json=as_json)
     return int(result.code)
 

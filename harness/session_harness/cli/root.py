@@ -26,6 +26,10 @@ PLACES = {
     "send": (f"{_CLI}.messages:send", "Send a text message over the testnet."),
     "watch": (f"{_CLI}.messages:watch", "Show the messages that arrive for an account."),
     "conform": (f"{_CLI}.conform:conform", "Judge implementations against the suites."),
+    "conform-server": (
+        f"{_CLI}.conform_server:conform_server",
+        "Judge a service node, a file server or a community.",
+    ),
     "smoke": (f"{_CLI}.smoke:smoke", "Call each minimal operation of a testee once."),
     "list": (f"{_CLI}.catalogue:list_requirements", "List requirements and the checks that prove them."),
     "replay": (f"{_CLI}.replay:replay", "Run one case of an earlier run again."),
@@ -43,7 +47,7 @@ SECTIONS = [
         ["up", "status", "env", "logs", "down", "node", "room", "clock", "faults", "trace", "export"],
     ),
     ("Try it by hand", ["account", "send", "watch"]),
-    ("Conformance", ["conform", "smoke", "list", "replay", "report", "selfcheck"]),
+    ("Conformance", ["conform", "conform-server", "smoke", "list", "replay", "report", "selfcheck"]),
     ("This machine", ["doctor", "cleanup", "image"]),
 ]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("selfcheck")
 @click.option("--fault", "faults", multiple=True, metavar="ID", help="Only this broken testee.  Repeatable.")
+@click.option("--servers", is_flag=True, help="Broken servers instead of broken clients.")
 @click.option("--seed", default="0", show_default=True, help="Seed of all random choices.")
 @click.option(
     "--max-examples", type=click.IntRange(1), default=30, show_default=True, help="Examples of a property."
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     help="Folder of the run directories.",
 )
 @json_option
-def selfcheck(faults: tuple[str, ...], seed: str, max_examples: int, out: Path, *, as_json: bool) -> int:
-    """Prove that every deliberately broken testee is caught, and that the reference is accused of nothing.
+def selfcheck(
+    faults: tuple[str, ...], seed: str, max_examples: int, out: Path, *, servers: bool, as_json: bool
+) -> int:
+    """Prove that every deliberately broken testee is caught, and that nothing of ours is accused.
 
     Exit code 1 when a fault is overlooked, the reference is accused, or a check has never been seen to fail.
     """
@@ -36,10 +39,12 @@ def selfcheck(faults: tuple[str, ...], seed: str, max_examples: int, out: Path, 
     from session_harness.cli.progress import shown_progress
     from session_harness.conform import conform
 
-    options = proving.options_of_selfcheck(faults, seed=seed, max_examples=max_examples, out=out)
+    options = proving.options_of_selfcheck(
+        faults, seed=seed, max_examples=max_examples, out=out, servers=servers
+    )
     with shown_progress() as progress:
         run = conform(options, watch=progress, say=note)
-    known = proving.known_faults()
+    known = proving.known_faults(servers=servers)
     chosen = [known[name] for name in known if name in faults] if faults else list(known.values())
     result = proving.weigh(run.results.records, chosen, whole=not faults)
     if as_json:
@@ -60,7 +65,7 @@ def _show(result: "SelfcheckResult") -> None:
         write_line(f"✗ {missed.fault} was not caught by {', '.join(missed.expected)}{caught}")
         write_line(f"    {missed.sentence}")
     for check in result.false_accusations:
-        write_line(f"✗ {check} accuses the reference")
+        write_line(f"✗ {check} accuses what is not broken")
     for check in result.checks_without_fault:
         write_line(f"✗ {check} has never been seen to fail")
     sign = "✓" if result.code is ExitCode.OK else "✗"

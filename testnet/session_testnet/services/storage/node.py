@@ -46,8 +46,8 @@ class StorageNode:
     """Store messages for a swarm and pass onion requests on.
 
     ``database`` None keeps messages in memory; :class:`~session_testnet.services.sqlite_file.DatabaseRefused`
-    is raised for a file that is damaged or another program's. The node serves once :meth:`update_network` has
-    told it of the network. Everything runs in one event loop.
+    is raised for a file that is damaged or another program's. ``dispatcher`` answers clients' requests.
+    The node serves once :meth:`update_network` has told it of the network. Everything runs in one event loop.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class StorageNode:
         oxend: Oxend | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         knobs: NodeKnobs | None = None,
+        dispatcher: type[Dispatcher] = Dispatcher,
     ) -> None:
         settings = settings or StorageSettings()
         gate = fault_gate or NoFaults()
@@ -80,7 +81,7 @@ class StorageNode:
         self._handover = Handover(self._context, peers, trace)
         self._replication = Replication(self._context, peers, trace, self._handover)
         self._rpc = ClientRpc(
-            self._context, Dispatcher(self._context, self._replication, fault_gate=gate, trace=trace)
+            self._context, dispatcher(self._context, self._replication, fault_gate=gate, trace=trace)
         )
         self._onions = OnionHops(
             self._context,

@@ -1,0 +1,1 @@
+"""Servers as the judged side: a service node, a file server or a community, asked over HTTP."""
