@@ -18,6 +18,13 @@ SUITES_PACKAGE: Final = "session_conformance.suites"
 SERVER_SUITES_PACKAGE: Final = "session_conformance.server_suites"
 _ATTRIBUTE: Final = "session_check"  # no leading underscore: hypothesis copies only such attributes
 
+# What a server was not named with; without it some checks cannot be made.
+_LACKS: Final = {
+    "key_known": "without its public key: give --public-key",
+    "control": "without its control endpoint: give --control-token",
+    "registry_known": "without the registry of its network: give --registry",
+}
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -44,6 +51,8 @@ class Declaration:
             declared = hello.feature(name)
             allowed = wanted if isinstance(wanted, tuple | frozenset | set | list) else (wanted,)
             if not any(declared == value and type(declared) is type(value) for value in allowed):
+                if name in _LACKS:
+                    return f"is judged {_LACKS[name]}"
                 return f"declares {name} = {declared!r}, the check is for {' or '.join(map(repr, allowed))}"
         return None
 

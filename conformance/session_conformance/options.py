@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from session_conformance.contract.errors import TesteeSpecError
-from session_conformance.contract.specs import REFERENCE, TesteeSpec, parse_testee_spec
+from session_conformance.contract.specs import REFERENCE, SpecKind, TesteeSpec, parse_testee_spec
 from session_conformance.contract.testee import Deadlines
 from session_conformance.expectations import Expectations, ExpectationsError, load_all
 
@@ -49,7 +49,8 @@ class JudgeOptions:
         """Return how long a testee may take: less on a network of our own than on somebody else's."""
         if self.deadline_s is not None:
             return Deadlines(stateless_s=self.deadline_s, stateful_s=self.deadline_s)
-        return Deadlines() if self.state else Deadlines.local()
+        elsewhere = self.state or any(spec.kind is SpecKind.SERVER for spec in self.testees)
+        return Deadlines() if elsewhere else Deadlines.local()
 
     def expectations_of(self, spec: TesteeSpec) -> Expectations:
         """Return the listed divergences of a testee: those named on the command line, then those it ships.

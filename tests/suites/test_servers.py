@@ -73,6 +73,8 @@ def test_a_server_is_judged_at_its_url(file_server: OpenServer, tmp_path: Path) 
     lacking = {check for check, verdict in verdicts.items() if verdict is Verdict.UNSUPPORTED}
     assert lacking == {"file_server.serves_in_onions", "file_server.refuses_damaged_onions_of_clients"}
     assert set(verdicts.values()) == {Verdict.PASSED, Verdict.UNSUPPORTED}
+    reasons = {record.message for record in bare.results.records if record.check in lacking}
+    assert reasons == {"files is judged without its public key: give --public-key"}
     keyed = f"{text};public-key={address.public_key}"
     options = ConformOptions(testees=(keyed,), filters=tuple(lacking), max_examples=2, out=tmp_path)
     assert {record.verdict for record in conform(options).results.records} == {Verdict.PASSED}

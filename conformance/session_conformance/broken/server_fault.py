@@ -11,7 +11,7 @@ from session_conformance.servers.address import ServerKind
 if TYPE_CHECKING:
     from session_conformance.servers.testee import OpenServer
 
-SERVER_MODULES: Final = ("nodes", "node_access", "file_servers", "communities")
+SERVER_MODULES: Final = ("nodes", "node_changes", "node_access", "file_servers", "communities")
 _MARK: Final = "session_server_fault"
 
 C = TypeVar("C", bound=type)

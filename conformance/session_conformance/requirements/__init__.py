@@ -1,4 +1,4 @@
-"""The catalogue of requirements: what a Session client must, or should, do, each with its source."""
+"""The catalogue of requirements: what a client, or a server, must or should do, each with its source."""
 
 import difflib
 import importlib.resources

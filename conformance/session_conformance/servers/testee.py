@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from session_conformance.contract.errors import TesteeCrashed, TesteeHung, TesteeNotStarted
+from session_conformance.contract.errors import TesteeCrashed, TesteeHung, TesteeNotStarted, Unsupported
 from session_conformance.contract.messages import Exchange, Hello, Result
 from session_conformance.contract.testee import Deadlines, Testee
 from session_conformance.servers.address import CONTROL_TOKEN_VARIABLE, ServerAddress, ServerKind
@@ -116,7 +116,7 @@ class ServerTestee(Testee):
         """Send a request; raise TesteeHung without an answer in time, TesteeCrashed for none at all."""
         del account
         if op != REQUEST:
-            return Result(op, {})
+            raise Unsupported(op, "a server takes requests only")
         self.hello  # noqa: B018  # reading it starts a server of our own
         headers: dict[str, str] = dict(params.get("headers") or {})
         if params.get("control") and self._open is not None:
