@@ -48,8 +48,9 @@ format: env ## put the source into the project's form
 selfcheck: env ## prove that every deliberately broken testee is caught
 	@$(BIN)/session-harness selfcheck
 
-measure: env ## how fast a testnet answers on two cores, and what it costs idle
+measure: env ## how fast a testnet and its servers answer on two cores, and what it costs idle
 	@$(BIN)/python ci/measure-testnet --check
+	@$(BIN)/python ci/measure-servers
 
 nightly: env ## long searches
 	$(BIN)/pytest -m nightly --timeout 3600
