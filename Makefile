@@ -49,8 +49,9 @@ selfcheck: env ## prove that every deliberately broken testee, client or server,
 	@$(BIN)/session-harness selfcheck
 	@$(BIN)/session-harness selfcheck --servers
 
-measure: env ## how fast a testnet answers on two cores, and what it costs idle
+measure: env ## how fast a testnet and its servers answer on two cores, and what it costs idle
 	@$(BIN)/python ci/measure-testnet --check
+	@$(BIN)/python ci/measure-servers
 
 nightly: env ## long searches
 	$(BIN)/pytest -m nightly --timeout 3600

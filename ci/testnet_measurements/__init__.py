@@ -1,1 +1,1 @@
-"""Measure a local testnet: requests per second, latency, time to ready, memory per node."""
+"""Measure a local testnet and its servers: requests per second, latency, time to ready, memory per node."""

@@ -1,4 +1,4 @@
-"""Send prepared requests over kept HTTPS connections, as cheaply as Python can.
+"""Send prepared requests over kept connections, HTTPS or HTTP, as cheaply as Python can.
 
 Client libraries would measure themselves: aiohttp's needs four times the processor time of these few lines.
 """
@@ -6,12 +6,14 @@ Client libraries would measure themselves: aiohttp's needs four times the proces
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from testnet_measurements.server_process import ServedNode
+from testnet_measurements.server_process import ServedNode, ServedServer
 
 REQUEST_DEADLINE_S = 30.0
+
+Served = ServedNode | ServedServer
 
 
 class LoadFailed(Exception):
@@ -37,16 +39,17 @@ class LoadResult:
 
 
 class KeptConnection:
-    """One TLS connection, on which requests follow each other."""
+    """One connection, on which requests follow each other."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def open(cls, node: ServedNode, tls: ssl.SSLContext) -> "KeptConnection":
-        """Connect to a node."""
-        return cls(*await asyncio.open_connection(node.host, node.port, ssl=tls, limit=1 << 20))
+    async def open(cls, node: Served, tls: ssl.SSLContext) -> "KeptConnection":
+        """Connect to a node, or to a server."""
+        context = tls if node.has_tls else None
+        return cls(*await asyncio.open_connection(node.host, node.port, ssl=context, limit=1 << 20))
 
     async def exchange(self, request: bytes) -> Reply:
         """Send a whole HTTP request and read the answer."""
@@ -63,15 +66,16 @@ class KeptConnection:
 
 
 async def run_load(
-    nodes: Sequence[ServedNode],
+    nodes: Sequence[Served],
     requests: Sequence[bytes],
     *,
     connections: int,
     server_cpu_s: Callable[[], float],
+    status: int = 200,
 ) -> LoadResult:
     """Send each request once; the connections, spread over ``nodes``, take them as they come free.
 
-    Connections are open before the clock starts. Raise LoadFailed for a status other than 200.
+    Connections are open before the clock starts. Raise LoadFailed for another status.
     """
     tls = _trusting_context()
     opened = [await KeptConnection.open(nodes[index % len(nodes)], tls) for index in range(connections)]
@@ -92,14 +96,17 @@ async def run_load(
         await asyncio.gather(*(connection.close() for connection in opened), return_exceptions=True)
     answered = tuple(reply for reply in replies if reply is not None)
     for reply in answered:
-        if reply.status != 200:
-            raise LoadFailed(f"a node answered {reply.status}: {reply.body[:200].decode(errors='replace')}")
+        if reply.status != status:
+            raise LoadFailed(f"it was answered {reply.status}: {reply.body[:200].decode(errors='replace')}")
     return LoadResult(answered, seconds, cpu_s)
 
 
-def post_request(path: str, body: bytes) -> bytes:
+def http_request(
+    path: str, body: bytes, headers: Mapping[str, str] | None = None, *, method: str = "POST"
+) -> bytes:
     """Write a whole HTTP request."""
-    head = f"POST {path} HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n\r\n"
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    head = f"{method} {path} HTTP/1.1\r\nHost: node\r\n{more}Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

@@ -122,10 +122,10 @@ def _storage_rows(
 ) -> Iterable[Throughput]:
     readers, writers = (Mailboxes.in_one_swarm(server.nodes, rng) for _ in range(2))
     _fill(server, readers, SMALL)
-    yield _throughput(
+    yield throughput(
         server, effort, f"store, {name}", SMALL, lambda count: workloads.stores(writers, SMALL, count)
     )
-    yield _throughput(
+    yield throughput(
         server, effort, f"retrieve, {name}", SMALL, lambda count: workloads.retrieves(readers, SMALL, count)
     )
 
@@ -133,7 +133,7 @@ def _storage_rows(
 def _on_disk_row(server: ServerProcess, effort: Effort, rng: random.Random) -> Throughput:
     writers = Mailboxes.in_one_swarm(server.nodes, rng)
     name = f"store, swarm of {SWARM}, on disk"
-    return _throughput(server, effort, name, SMALL, lambda count: workloads.stores(writers, SMALL, count))
+    return throughput(server, effort, name, SMALL, lambda count: workloads.stores(writers, SMALL, count))
 
 
 def _onion_rows(server: ServerProcess, effort: Effort, rng: random.Random) -> Iterable[Throughput]:
@@ -147,21 +147,28 @@ def _onion_rows(server: ServerProcess, effort: Effort, rng: random.Random) -> It
         def retrieve(count: int, size: int = size, mailboxes: Mailboxes = readers) -> Workload:
             return workloads.onion_retrieves(server.nodes, mailboxes, size, count, rng)
 
-        yield _throughput(server, effort, "onion store, 3 relays", size, store)
-        yield _throughput(server, effort, "onion retrieve, 3 relays", size, retrieve)
+        yield throughput(server, effort, "onion store, 3 relays", size, store)
+        yield throughput(server, effort, "onion retrieve, 3 relays", size, retrieve)
 
 
 def _fill(server: ServerProcess, mailboxes: Mailboxes, size: int) -> None:
-    _run(server, workloads.stores(mailboxes, size, workloads.ACCOUNTS), connections=1)
+    run(server, workloads.stores(mailboxes, size, workloads.ACCOUNTS), connections=1)
 
 
-def _throughput(
-    server: ServerProcess, effort: Effort, name: str, size: int, make: Callable[[int], Workload]
+def throughput(
+    server: ServerProcess,
+    effort: Effort,
+    name: str,
+    size: int,
+    make: Callable[[int], Workload],
+    *,
+    count: int | None = None,
 ) -> Throughput:
-    count = effort.requests_of(size)
-    _run(server, make(max(1, count // 10)), connections=effort.connections)  # warm up
-    loaded = [_run(server, make(count), connections=effort.connections) for _ in range(effort.rounds)]
-    alone = [_run(server, make(max(1, count // 3)), connections=1) for _ in range(effort.rounds)]
+    """Measure one load, in rounds of ``count`` requests: under load, and one request at a time."""
+    count = effort.requests_of(size) if count is None else count
+    run(server, make(max(1, count // 10)), connections=effort.connections)  # warm up
+    loaded = [run(server, make(count), connections=effort.connections) for _ in range(effort.rounds)]
+    alone = [run(server, make(max(1, count // 3)), connections=1) for _ in range(effort.rounds)]
     rates = [count / result.seconds for result in loaded]
     return Throughput(
         name=name,
@@ -177,10 +184,17 @@ def _throughput(
     )
 
 
-def _run(server: ServerProcess, workload: Workload, *, connections: int) -> LoadResult:
+def run(server: ServerProcess, workload: Workload, *, connections: int) -> LoadResult:
+    """Send a workload's requests and check every answer."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         result = runner.run(
-            run_load(workload.nodes, workload.requests, connections=connections, server_cpu_s=server.cpu_s)
+            run_load(
+                workload.nodes,
+                workload.requests,
+                connections=connections,
+                server_cpu_s=server.cpu_s,
+                status=workload.status,
+            )
         )
     for number, reply in enumerate(result.replies):
         workload.check(number, reply.body)

@@ -1,8 +1,9 @@
 """The measured process: a testnet that tells on stdout how to reach it and, when asked, what it has used.
 
 Run as a script with one argument, JSON: ``{"nodes", "swarms", "data_dir", "core"}``. The first line that it
-writes is ``{"nodes": [{"name", "host", "port", "ed25519_pk", "x25519_pk", "swarm_id"}], "cpu_s"}``. Each line
-that it reads, ``cpu`` or ``memory``, is answered with one; the end of its input ends it.
+writes is ``{"nodes": [{"name", "host", "port", "ed25519_pk", "x25519_pk", "swarm_id"}], "community": {"url",
+"x25519_pk"}, "files": {"url", "x25519_pk"}, "cpu_s"}``. Each line that it reads, ``cpu`` or ``memory``, is
+answered with one; the end of its input ends it.
 """
 
 import gc
@@ -39,7 +40,12 @@ def main(arguments: dict[str, Any]) -> None:
             }
             for node in handle.state["nodes"]
         ]
-        _say({"nodes": nodes, "cpu_s": time.process_time()})
+        community, files = handle.state["community"], handle.state["files"]
+        servers = {
+            "community": {"url": community["url"], "x25519_pk": community["public_key"]},
+            "files": {"url": files["url"], "x25519_pk": files["pubkey_x25519"]},
+        }
+        _say({"nodes": nodes, **servers, "cpu_s": time.process_time()})
         answers: dict[str, Callable[[], dict[str, Any]]] = {"cpu": _cpu, "memory": _memory}
         for line in sys.stdin:
             _say(answers[line.strip()]())

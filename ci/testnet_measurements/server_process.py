@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _SCRIPT = Path(__file__).with_name("served_testnet.py")
 
@@ -24,6 +25,33 @@ class ServedNode:
     ed25519_pk: bytes
     x25519_pk: bytes
     swarm_id: int
+
+    @property
+    def has_tls(self) -> bool:
+        """Tell whether it is spoken to through TLS."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ServedServer:
+    """A server beside the nodes: a community's, or that of files."""
+
+    host: str
+    port: int
+    x25519_pk: bytes
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "ServedServer":
+        """Read what the measured process says of it."""
+        parts = urlsplit(told["url"])
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return cls(parts.hostname, parts.port, bytes.fromhex(told["x25519_pk"]))
+
+    @property
+    def has_tls(self) -> bool:
+        """Tell whether it is spoken to through TLS."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +106,8 @@ class ServerProcess:
             )
             for node in ready["nodes"]
         )
+        self.community = ServedServer.of(ready["community"])
+        self.files = ServedServer.of(ready["files"])
 
     def cpu_s(self) -> float:
         """Return the processor time that the process has used so far."""

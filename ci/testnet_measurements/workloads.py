@@ -16,7 +16,7 @@ from session_protocol import onion
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import sign_request
 from session_protocol.swarms import choose_swarm, swarm_position
-from testnet_measurements.load import LoadFailed, post_request
+from testnet_measurements.load import LoadFailed, Served, http_request
 from testnet_measurements.server_process import ServedNode
 
 RPC_PATH = "/storage_rpc/v1"
@@ -34,9 +34,10 @@ Check = Callable[[int, bytes], None]
 class Workload:
     """Requests, ready to be sent to any of ``nodes``, and the check of their answers."""
 
-    nodes: tuple[ServedNode, ...]
+    nodes: tuple[Served, ...]
     requests: tuple[bytes, ...]
     check: Check
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _check_retrieved(answer: Any, size: int) -> None:
 
 
 def _posted(path: str, bodies: Sequence[bytes]) -> tuple[bytes, ...]:
-    return tuple(post_request(path, body) for body in bodies)
+    return tuple(http_request(path, body) for body in bodies)
 
 
 def _now_ms() -> int:

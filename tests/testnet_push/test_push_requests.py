@@ -443,6 +443,27 @@ def test_a_node_that_ended_or_refused_is_asked_again(
     assert sorted(node for node, _ in link.asked) == ["node-a", "node-b"]
 
 
+@pytest.mark.parametrize("nonsense", [b"", b"x", b"l", b"i1", b"0:", b"le", b"l" * 5000, b"d1:ai1ee"])
+def test_what_a_node_says_that_cannot_be_read_does_no_harm(
+    server: PushServer, link: RecordingLink, device: Any, monkeypatch: pytest.MonkeyPatch, nonsense: bytes
+) -> None:
+    async def subscribe(node: str, hear: Any, request: bytes) -> bytes | None:
+        await RecordingLink.subscribe(link, node, hear, request)
+        return nonsense
+
+    monkeypatch.setattr(link, "subscribe", subscribe)
+    assert ask(server, "/subscribe", device.subscription()) == {"success": True, "added": True}
+    assert [node for node, _ in link.asked] == ["node-a", "node-b"]
+    # As nobody has said yes, both are asked again.
+    asyncio.run(server.refresh())
+    assert len(link.asked) == 4
+    for command in (PUSH_COMMAND, ENDED_COMMAND):
+        link.ears["node-a"](command, nonsense)
+    assert server.sink.delivered() == []
+    link.push("node-a")
+    assert len(server.subscriptions()) == 1
+
+
 def test_a_subscription_that_ends_is_purged(server: PushServer, clock: Clock, device: Any) -> None:
     ask(server, "/subscribe", device.subscription())
     clock.move(14 * DAY_S * 1000 - 1)

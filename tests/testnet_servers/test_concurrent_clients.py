@@ -1,6 +1,7 @@
 """Fifty clients at once, at servers that are killed meanwhile: what was acknowledged stays, in one order."""
 
 import asyncio
+import http.client
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,18 +231,13 @@ def test_a_room_of_fifty_loses_nothing_and_has_one_order(
     server = killable("community", "--room", "lobby", "--test-mode", "--control-token", TOKEN)
 
     async def use(web: Web) -> None:
-        async def unlimit() -> None:
-            order = json.dumps({"op": "config", "key": "rate_limit", "value": False}).encode()
-            allowed = {"Authorization": f"Bearer {TOKEN}", **JSON}
-            assert (await web.send("POST", "/_control", allowed, order, sealed=False))[0] == 200
-
         async def restart() -> None:
             # Nothing else runs here until the server is back: whoever waited for it finds its answer missing.
             server.kill()
             server.start()
-            await unlimit()
+            lift_rate_limit(server)
 
-        await unlimit()
+        lift_rate_limit(server)
         run = Run(web, rounds, seconds, kills, restart)
         members = [Member(number, run) for number in range(CLIENTS)]
         await asyncio.gather(*(member.live() for member in members))
@@ -252,6 +249,13 @@ def test_a_room_of_fifty_loses_nothing_and_has_one_order(
         assert run.acknowledged >= max(kills, default=CLIENTS * rounds)
 
     asyncio.run(with_web(server, use))
+
+
+def lift_rate_limit(server: Killable) -> None:
+    order = json.dumps({"op": "config", "key": "rate_limit", "value": False})
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_S)) as connection:
+        connection.request("POST", "/_control", order, {"Authorization": f"Bearer {TOKEN}", **JSON})
+        assert connection.getresponse().status == 200
 
 
 def check_room(members: list[Member], *, killed: bool) -> None:

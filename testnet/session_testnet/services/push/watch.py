@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from session_protocol import bencode
 from session_protocol.bencode import Bencodable, Bencoded
+from session_protocol.errors import ProtocolError
 from session_testnet.clock import Clock
 from session_testnet.services.storage.monitor import ENDED_COMMAND, LIFE_MS, PUSH_COMMAND
 
@@ -93,7 +94,7 @@ class SwarmWatch:
             return
         body = bencode.encode([each for _, each in requests])
         answer = await self._link.subscribe(node, partial(self._hear, node), body)
-        answers = [] if answer is None else bencode.decode(answer)
+        answers = None if answer is None else _decoded(answer)
         if not isinstance(answers, list) or len(answers) != len(requests):
             return
         now = self._clock.now_ms()
@@ -103,10 +104,18 @@ class SwarmWatch:
         self._asked_ms.update({(node, account): now for account, _ in requests if account not in refused})
 
     def _hear(self, node: str, command: bytes, body: bytes) -> None:
-        pushed = bencode.decode(body)
+        pushed = _decoded(body)
         if not isinstance(pushed, dict):
             return
         if command == PUSH_COMMAND:
             self._heard(pushed)
         elif command == ENDED_COMMAND and isinstance(account := pushed.get(b"@"), bytes):
             self._asked_ms.pop((node, account), None)
+
+
+def _decoded(told: bytes) -> "Bencoded | None":
+    """Read what a node says; None for what cannot be read, which is worth no more than silence."""
+    try:
+        return bencode.decode(told)
+    except ProtocolError:
+        return None
