@@ -22,6 +22,7 @@ from session_harness.spelling import suggestion
 
 if TYPE_CHECKING:
     from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
+    from session_testnet.snapshot_file import Snapshot
 
 REGISTRY_PORT: Final = 1280
 DETACHED_DEADLINE_S: Final = 90.0
@@ -34,7 +35,7 @@ class ServeOptions:
     """Hold the options of ``up``; None leaves a choice to the profile or the topology file."""
 
     name: str
-    engine: str = "embedded"
+    engine: str | None = None
     nodes: int | None = None
     topology: Path | None = None
     profile: str | None = None
@@ -47,6 +48,7 @@ class ServeOptions:
     tcp_faults: bool = False
     node_version: str | None = None
     state: Path | None = None
+    snapshot: Path | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line that means the same."""
@@ -82,7 +84,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     with _signals() as restore:
         try:
             with garbage_left_alone():
-                handle = _open(topology, network_options)
+                handle = _open(topology, network_options, options.snapshot)
         except _Stopped:
             raise Interrupted("interrupted before the testnet was ready") from None
         try:
@@ -181,9 +183,11 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     from session_testnet.network_options import ENGINES
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
-    if options.engine not in ENGINES:
+    snapshot = _read_snapshot(options)
+    engine = options.engine or (snapshot.engine if snapshot else "embedded")
+    if engine not in ENGINES:
         raise UsageError(
-            f"the engine {options.engine!r} is not available in this version",
+            f"the engine {engine!r} is not available in this version",
             hint=f"available: {', '.join(ENGINES)}",
         )
     if options.profile is not None and options.profile not in PROFILES:
@@ -211,7 +215,9 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
             )
     try:
         topology = (
-            load_topology(options.topology)
+            replace(snapshot.topology, name=options.name)
+            if snapshot is not None
+            else load_topology(options.topology)
             if options.topology is not None
             else Topology.default(
                 **{"nodes": options.nodes} if options.nodes is not None else {},
@@ -225,14 +231,40 @@ def _describe(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     if options.node_version is not None:
         topology = replace(topology, storage_version=_read_version(options.node_version))
     return topology, NetworkOptions(
-        engine=options.engine,
+        engine=engine,
         data_dir=options.data_dir,
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
-        test_mode=options.test_mode,
-        tcp_faults=options.tcp_faults,
+        test_mode=options.test_mode or (snapshot is not None and snapshot.test_mode),
+        tcp_faults=options.tcp_faults or (snapshot is not None and snapshot.tcp_faults),
+        clock_offset_ms=0 if snapshot is None else snapshot.clock_offset_ms,
     )
+
+
+def _read_snapshot(options: ServeOptions) -> "Snapshot | None":
+    """Return what the snapshot says that a network is to go on from; UsageError for a bad one."""
+    from session_testnet.snapshot_file import SnapshotError, read_description
+
+    if options.snapshot is None:
+        return None
+    given = [
+        f"--{field}"
+        for field in ("nodes", "profile", "seed", "topology")
+        if getattr(options, field) is not None
+    ]
+    if given:
+        raise UsageError(
+            f"{' and '.join(given)} cannot be combined with a snapshot", hint="the snapshot says it"
+        )
+    if options.data_dir is None:
+        raise UsageError(
+            "a snapshot needs a directory to go on in", hint="name a new or empty one with --data-dir"
+        )
+    try:
+        return read_description(options.snapshot)
+    except SnapshotError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _read_version(text: str) -> tuple[int, int, int]:
@@ -246,12 +278,23 @@ def _read_version(text: str) -> tuple[int, int, int]:
     return major, minor, patch
 
 
-def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":
+def _open(topology: "Topology", options: "NetworkOptions", snapshot: Path | None) -> "LocalNetworkHandle":
     from session_testnet import open_local
     from session_testnet.hinted_error import message_and_hint
+    from session_testnet.snapshot_file import unpack_snapshot
 
     try:
-        return open_local(topology, options)
+        if snapshot is None or options.data_dir is None:
+            return open_local(topology, options)
+        unpacked = unpack_snapshot(snapshot, options.data_dir)
+        handle = open_local(topology, options)
+        try:
+            for fault in unpacked.faults:
+                handle.faults.add(fault)
+        except BaseException:
+            handle.close()
+            raise
+        return handle
     except Exception as error:
         # Whatever stopped it, the network did not start: that is what the exit code must say.
         message, hint = message_and_hint(error)

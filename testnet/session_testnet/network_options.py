@@ -19,6 +19,7 @@ class NetworkOptions:
     ``data_dir`` None keeps all data in memory; ``log_dir`` None keeps logs in memory only. Ports of 0 are
     chosen by the system; ``advertise_ip`` is the address under which others reach this machine.
     ``tcp_faults`` puts a proxy in front of each service, where faults of connections act.
+    ``clock_offset_ms`` is how far the network's clock is ahead of the machine's at the start.
     ``test_mode`` lets whoever has the control token set the community server up as fixtures do.
     """
 
@@ -30,4 +31,5 @@ class NetworkOptions:
     gateway_port: int = 0
     test_mode: bool = False
     tcp_faults: bool = False
+    clock_offset_ms: int = 0
     ready_deadline_s: float = 30.0
