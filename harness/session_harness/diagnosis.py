@@ -41,6 +41,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Return all findings about this machine."""
+    from session_harness.resource_diagnosis import examine_resources
+
     looks: list[Callable[[], Finding]] = [
         _python,
         _dependencies,
@@ -49,7 +51,7 @@ def examine() -> list[Finding]:
         _file_limit,
         _docker,
     ]
-    return [look() for look in looks]
+    return [*(look() for look in looks), *examine_resources()]
 
 
 def _python() -> Finding:
