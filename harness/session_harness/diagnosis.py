@@ -41,6 +41,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Return all findings about this machine."""
+    from session_harness.resource_diagnosis import examine_resources
+
     looks: list[Callable[[], Finding]] = [
         _python,
         _dependencies,
@@ -50,7 +52,7 @@ def examine() -> list[Finding]:
     ]
     from session_harness.docker_diagnosis import examine_docker
 
-    return [*(look() for look in looks), *examine_docker()]
+    return [*(look() for look in looks), *examine_resources(), *examine_docker()]
 
 
 def _python() -> Finding:

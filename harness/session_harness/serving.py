@@ -21,6 +21,7 @@ from session_harness.spelling import suggestion
 
 if TYPE_CHECKING:
     from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
+    from session_testnet.snapshot_file import Snapshot
 
 REGISTRY_PORT: Final = 1280
 DETACHED_DEADLINE_S: Final = 90.0
@@ -33,7 +34,7 @@ class ServeOptions:
     """Hold the options of ``up``; None leaves a choice to the profile or the topology file."""
 
     name: str
-    engine: str = "embedded"
+    engine: str | None = None
     nodes: int | None = None
     topology: Path | None = None
     profile: str | None = None
@@ -50,6 +51,7 @@ class ServeOptions:
     image: str | None = None
     node_memory: int | None = None
     node_cpus: float | None = None
+    snapshot: Path | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line that means the same."""
@@ -85,7 +87,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     with _signals() as restore:
         try:
             with garbage_left_alone():
-                handle = _open(topology, network_options)
+                handle = _open(topology, network_options, options.snapshot)
         except _Stopped:
             raise Interrupted("interrupted before the testnet was ready") from None
         try:
@@ -189,6 +191,8 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     )
     from session_testnet.topology import PROFILES, TopologyError, load_topology
 
+    snapshot = _read_snapshot(options)
+    engine = options.engine or (snapshot.engine if snapshot else "embedded")
     if options.profile is not None and options.profile not in PROFILES:
         raise UsageError(
             f"there is no profile {options.profile!r}", hint=suggestion(options.profile, sorted(PROFILES))
@@ -202,9 +206,9 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
         for field in ("image", "node_memory", "node_cpus")
         if getattr(options, field) is not None
     ]
-    if in_containers and options.engine not in IN_CONTAINERS:
+    if in_containers and engine not in IN_CONTAINERS:
         raise UsageError(
-            f"{' and '.join(in_containers)} is for containers, and the engine {options.engine} has none",
+            f"{' and '.join(in_containers)} is for containers, and the engine {engine} has none",
             hint=f"choose one of: --engine {', --engine '.join(IN_CONTAINERS)}",
         )
     if options.topology is not None:
@@ -218,7 +222,9 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
             )
     try:
         topology = (
-            load_topology(options.topology)
+            replace(snapshot.topology, name=options.name)
+            if snapshot is not None
+            else load_topology(options.topology)
             if options.topology is not None
             else Topology.default(
                 **{"nodes": options.nodes} if options.nodes is not None else {},
@@ -232,14 +238,15 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
     if options.node_version is not None:
         topology = replace(topology, storage_version=_read_version(options.node_version))
     network_options = NetworkOptions(
-        engine=options.engine,
+        engine=engine,
         data_dir=options.data_dir,
         log_dir=options.data_dir / "logs" if options.data_dir is not None else None,
         advertise_ip=options.advertise_ip,
         control_ip=options.control_ip,
         registry_port=REGISTRY_PORT if options.fixed_ports else 0,
-        test_mode=options.test_mode,
-        tcp_faults=options.tcp_faults,
+        test_mode=options.test_mode or (snapshot is not None and snapshot.test_mode),
+        tcp_faults=options.tcp_faults or (snapshot is not None and snapshot.tcp_faults),
+        clock_offset_ms=0 if snapshot is None else snapshot.clock_offset_ms,
         containers=ContainerOptions(
             image=options.image,
             memory_bytes=options.node_memory,
@@ -247,7 +254,7 @@ def described(options: ServeOptions) -> tuple["Topology", "NetworkOptions"]:
             ttl_s=None if options.ttl is None else options.ttl / 1000,
         ),
     )
-    if options.engine in IN_CONTAINERS:
+    if engine in IN_CONTAINERS:
         network_options = replace(network_options, ready_deadline_s=READY_IN_CONTAINERS_S)
     return topology, network_options
 
@@ -263,6 +270,31 @@ def _check_address(option: str, text: str | None) -> None:
         ) from None
 
 
+def _read_snapshot(options: ServeOptions) -> "Snapshot | None":
+    """Return what the snapshot says that a network is to go on from; UsageError for a bad one."""
+    from session_testnet.snapshot_file import SnapshotError, read_description
+
+    if options.snapshot is None:
+        return None
+    given = [
+        f"--{field}"
+        for field in ("nodes", "profile", "seed", "topology")
+        if getattr(options, field) is not None
+    ]
+    if given:
+        raise UsageError(
+            f"{' and '.join(given)} cannot be combined with a snapshot", hint="the snapshot says it"
+        )
+    if options.data_dir is None:
+        raise UsageError(
+            "a snapshot needs a directory to go on in", hint="name a new or empty one with --data-dir"
+        )
+    try:
+        return read_description(options.snapshot)
+    except SnapshotError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
 def _read_version(text: str) -> tuple[int, int, int]:
     from session_testnet.network_options import NetworkError, parse_release
 
@@ -272,12 +304,23 @@ def _read_version(text: str) -> tuple[int, int, int]:
         raise UsageError(f"--node-version {error.message}", hint=error.hint) from error
 
 
-def _open(topology: "Topology", options: "NetworkOptions") -> "LocalNetworkHandle":
+def _open(topology: "Topology", options: "NetworkOptions", snapshot: Path | None) -> "LocalNetworkHandle":
     from session_testnet import open_local
     from session_testnet.hinted_error import message_and_hint
+    from session_testnet.snapshot_file import unpack_snapshot
 
     try:
-        return open_local(topology, options)
+        if snapshot is None or options.data_dir is None:
+            return open_local(topology, options)
+        unpacked = unpack_snapshot(snapshot, options.data_dir)
+        handle = open_local(topology, options)
+        try:
+            for fault in unpacked.faults:
+                handle.faults.add(fault)
+        except BaseException:
+            handle.close()
+            raise
+        return handle
     except Exception as error:
         # Whatever stopped it, the network did not start: that is what the exit code must say.
         message, hint = message_and_hint(error)

@@ -4,12 +4,13 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from session_protocol.accounts import account_bytes
 from session_testnet.clock import Clock
+from session_testnet.demonstration import describe_accounts, store_conversation
 from session_testnet.engines import provider_of
 from session_testnet.engines.base import CommandResult, EngineError, EngineOptions, NodeStatus
 from session_testnet.engines.engine import Engine
@@ -29,6 +30,7 @@ from session_testnet.readiness import wait_until_ready
 from session_testnet.services.community.administration import Administration
 from session_testnet.services.community.permissions import Right
 from session_testnet.services.community.rooms import Room
+from session_testnet.snapshot_file import Snapshot, write_snapshot
 from session_testnet.topology import Topology
 from session_testnet.trace import Trace
 
@@ -55,7 +57,7 @@ class Network:
             )
         self.topology = topology
         self.options = options
-        self.clock = Clock()
+        self.clock = Clock(offset_ms=options.clock_offset_ms)
         self.logs = LogBook(options.log_dir, clock=self.clock)
         self.trace = Trace(self.clock, listener=self._log_event)
         self.faults = FaultRoster(topology.seed)
@@ -79,6 +81,7 @@ class Network:
             faults=self.faults,
         )
         self._subscribers: list[Callable[[], None]] = []
+        self._accounts = describe_accounts(topology)
         self._closed = False
 
     def _log_event(self, event: Mapping[str, Any]) -> None:
@@ -115,6 +118,7 @@ class Network:
                 logs=network.logs,
                 seed=topology.seed,
             )
+            await store_conversation(topology, network.engine, network.clock)
         except BaseException:
             await network.aclose()
             raise
@@ -160,6 +164,7 @@ class Network:
                 "pubkey_x25519": self.engine.push.public_key,
             },
             "gateway": {"url": f"http://{endpoints.gateway.advertised}"},
+            **({"accounts": self._accounts} if self._accounts else {}),
         }
 
     def _registry_omq_state(self) -> dict[str, str]:
@@ -421,6 +426,37 @@ class Network:
         """Set how far a node's clock is ahead of the network's."""
         await self.engine.skew_clock(node, offset_ms)
         self.trace.record("clock", node, offset_ms=offset_ms)
+
+    async def save_snapshot(self, path: Path) -> int:
+        """Write a snapshot of the network, none of whose nodes runs, into a file; return its size in bytes.
+
+        Nothing else happens on the network's loop meanwhile. Raise NetworkError or SnapshotError.
+        """
+        data_dir = self.options.data_dir
+        if data_dir is None:
+            raise NetworkError("the network keeps everything in memory", "start it with --data-dir")
+        running = [name for name in self.node_names() if self.engine.node_status(name) is NodeStatus.RUNNING]
+        if running:
+            raise NetworkError(
+                f"{len(running)} nodes are running, {running[0]} among them", "pause or stop all nodes first"
+            )
+        await self.engine.collect()
+        return write_snapshot(path, self._describe(), data_dir)
+
+    def _describe(self) -> Snapshot:
+        """Return what a snapshot says: the knobs of the nodes are those of now."""
+        nodes = tuple(
+            replace(spec, knobs=self.engine.knobs(spec.name)) if spec.name in self.node_names() else spec
+            for spec in self.topology.nodes
+        )
+        return Snapshot(
+            engine=self.engine.name,
+            topology=replace(self.topology, nodes=nodes),
+            clock_offset_ms=self.clock.offset_ms,
+            faults=tuple(self.engine.standing_faults()),
+            test_mode=self.options.test_mode,
+            tcp_faults=self.options.tcp_faults,
+        )
 
     async def aclose(self) -> None:
         """End the network and leave nothing behind; safe to call twice."""

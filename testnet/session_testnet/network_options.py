@@ -52,6 +52,7 @@ class NetworkOptions:
     chosen by the system; ``advertise_ip`` is the address under which others reach this machine,
     ``control_ip`` the one at which the control interface listens, None: the loopback.
     ``tcp_faults`` puts a proxy in front of each service, where faults of connections act.
+    ``clock_offset_ms`` is how far the network's clock is ahead of the machine's at the start.
     ``test_mode`` lets whoever has the control token set the community server up as fixtures do.
     """
 
@@ -64,6 +65,7 @@ class NetworkOptions:
     test_mode: bool = False
     tcp_faults: bool = False
     control_ip: str | None = None
+    clock_offset_ms: int = 0
     ready_deadline_s: float = 30.0
     containers: ContainerOptions = field(default_factory=ContainerOptions)
 

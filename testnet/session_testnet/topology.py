@@ -22,7 +22,9 @@ __all__ = [
     "MAX_NODES",
     "MIN_NODES",
     "PROFILES",
+    "AccountSpec",
     "FilesSpec",
+    "Line",
     "NameSpec",
     "NodeSpec",
     "Profile",
@@ -150,12 +152,42 @@ class RoleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """An account for people who try apps out: its name, and the 16 bytes behind its recovery password."""
+
+    name: str
+    entropy: bytes
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.entropy) != 16:
+            raise TopologyError("an account has a name, and a seed of 16 bytes")
+
+    def __repr__(self) -> str:
+        return f"AccountSpec(name={self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message of a conversation, between accounts by name."""
+
+    sender: str
+    recipient: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """The sizes and rooms that suit a kind of client."""
+    """The sizes and rooms that suit a kind of client, and who has talked to whom there.
+
+    ``swarms`` None leaves them to the network's own rule.
+    """
 
     nodes: int
     rooms: tuple[RoomSpec, ...]
     require_blinding: bool = True
+    swarms: int | None = None
+    accounts: tuple[str, ...] = ()
+    conversation: tuple[Line, ...] = ()
 
 
 _LOBBY = RoomSpec("lobby", "Lobby", "A room of the local network", ("Welcome to the local Session network.",))
@@ -177,6 +209,13 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                     "A room to try things out",
                     ("First message of this room.", "Second message: with an emoji 🦉."),
                 ),
+            ),
+            swarms=3,
+            accounts=("Alice", "Bob"),
+            conversation=(
+                Line("Alice", "Bob", "Hello Bob, is this the local network?"),
+                Line("Bob", "Alice", "It is. Nothing leaves this machine."),
+                Line("Alice", "Bob", "Then it is the place to try things out 🦉"),
             ),
         ),
     }
@@ -203,6 +242,8 @@ class Topology:
     names: tuple[NameSpec, ...] = ()
     roles: tuple[RoleSpec, ...] = ()
     storage: StorageLimits = DEFAULT_LIMITS
+    accounts: tuple[AccountSpec, ...] = ()
+    conversation: tuple[Line, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("network", self.name)
@@ -218,6 +259,10 @@ class Topology:
                     f"the rooms are: {', '.join(room.token for room in self.rooms) or 'none'}",
                 )
         _check_unique("role", [f"{role.id.lower()} {(role.room or '*').lower()}" for role in self.roles])
+        _check_unique("account", [spec.name for spec in self.accounts])
+        talking = {name for line in self.conversation for name in (line.sender, line.recipient)}
+        if not talking <= {spec.name for spec in self.accounts}:
+            raise TopologyError("somebody talks who has no account", "give an account to each")
         _check_unique("registered name", [spec.name for spec in self.names])
         if len({node.seed for node in self.nodes}) != len(self.nodes):
             raise TopologyError("two nodes have the same seed", "each node needs a key of its own")
@@ -248,18 +293,24 @@ class Topology:
         """Return the network of a profile; ``nodes`` overrides its size.
 
         ``swarms`` spreads the nodes evenly over so many swarms instead of asking the real rule, which makes
-        one swarm of fewer than 14 nodes.
+        one swarm of fewer than 14 nodes; without it the profile says.
         """
         if profile not in PROFILES:
             raise TopologyError(f"there is no profile {profile!r}", f"profiles: {', '.join(PROFILES)}")
         chosen = PROFILES[profile]
         count = chosen.nodes if nodes is None else nodes
+        if swarms is None and chosen.swarms is not None:
+            swarms = max(1, min(chosen.swarms, count))
         return cls(
             name=name,
             seed=seed,
             nodes=default_nodes(count, seed, swarms),
             rooms=chosen.rooms,
             require_blinding=chosen.require_blinding,
+            accounts=tuple(
+                AccountSpec(each, derive_seed(seed, "account", each)[:16]) for each in chosen.accounts
+            ),
+            conversation=chosen.conversation,
         )
 
     def with_knobs(self, knobs: NodeKnobs) -> "Topology":
@@ -393,6 +444,8 @@ def parse_topology(data: Mapping[str, object]) -> Topology:
             names=tuple(_registered_name(each) for each in names or ()),
             roles=tuple(_role(each) for each in roles or ()),
             storage=table.limits(),
+            accounts=base.accounts,
+            conversation=base.conversation,
         )
 
 

@@ -331,3 +331,43 @@ def test_what_keeps_a_detached_network_from_starting_is_said(cli: Any) -> None:
     assert done.code == 3
     assert done.error.startswith("the directory ")
     assert "--data-dir" in done.hint
+
+
+def test_a_testnet_goes_on_from_a_snapshot(cli: Any, tmp_path: Path) -> None:
+    data, saved = str(tmp_path / "data"), str(tmp_path / "saved")
+    cli("up", "--detach", "--nodes", "1", "--name", "old", "--seed", "7", "--data-dir", data)
+    try:
+        refused = cli("snapshot", "save", saved, "--name", "old")
+        assert (refused.code, refused.hint) == (2, "pause or stop all nodes first")
+        cli("clock", "move", "2d", "--name", "old")
+        cli("node", "pause", "node-01", "--name", "old")
+        answer = cli("snapshot", "save", saved, "--name", "old", "--json")
+        assert json.loads(answer.out) == {"file": saved, "bytes": Path(saved).stat().st_size}
+    finally:
+        cli("down", "--name", "old")
+    new = str(tmp_path / "new")
+    loaded = cli("snapshot", "load", saved, "--data-dir", new, "--name", "new", "--detach", "--json")
+    assert loaded.code == 0, loaded.err
+    try:
+        status = json.loads(cli("status", "--name", "new", "--json").out)
+        assert (status["name"], status["seed"], status["clock_offset_ms"]) == ("new", "7", 172_800_000)
+        assert status["nodes"][0]["status"] == "running"
+    finally:
+        cli("down", "--name", "new")
+    again = cli("up", "--snapshot", saved, "--data-dir", new)
+    assert again.code == 3
+    assert again.error.endswith("is not an empty directory")
+
+
+def test_what_is_no_snapshot_is_refused(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    where = ("--data-dir", str(tmp_path / "new"))
+    for arguments, error in (
+        (("snapshot", "load", str(tmp_path / "text"), *where), f"{tmp_path / 'text'} is not a snapshot"),
+        (("up", "--snapshot", str(tmp_path / "text"), *where, "--nodes", "3"), "--nodes cannot be combined"),
+        (("up", "--snapshot", str(tmp_path / "text")), "a snapshot needs a directory to go on in"),
+    ):
+        refused = cli(*arguments)
+        assert refused.code == 64
+        assert refused.error.startswith(error)
+    assert not (tmp_path / "new").exists()

@@ -18,6 +18,7 @@ PLACES = {
     "logs": (f"{_CLI}.network:logs", "Show what the services logged."),
     "down": (f"{_CLI}.network:down", "End the running testnet."),
     "node": (f"{_CLI}.node:node", "Stop, start, pause or resume a service node."),
+    "snapshot": (f"{_CLI}.snapshot:snapshot", "Keep a whole testnet in one file, and go on from it."),
     "room": (f"{_CLI}.room:room", "Make rooms, moderators and bans of the community."),
     "clock": (f"{_CLI}.clock:clock", "Show or move the clock of the testnet."),
     "faults": (f"{_CLI}.faults:faults", "Make the testnet misbehave."),
@@ -44,7 +45,10 @@ PLACES = {
 SECTIONS = [
     (
         "Testnet",
-        ["up", "status", "env", "logs", "down", "node", "room", "clock", "faults", "trace", "export"],
+        [
+            *("up", "status", "env", "logs", "down", "node", "snapshot", "room", "clock", "faults", "trace"),
+            "export",
+        ],
     ),
     ("Try it by hand", ["account", "send", "watch"]),
     ("Conformance", ["conform", "conform-server", "smoke", "list", "replay", "report", "selfcheck"]),

@@ -1,7 +1,7 @@
 """``session-harness up``: start a local testnet, in the foreground or detached."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,16 @@ from session_harness.cli.options import (
 )
 from session_harness.cli.output import note, write_json
 
+if TYPE_CHECKING:
+    from session_harness.serving import ServeOptions
+
 
 @click.command("up")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
-    default="embedded",
-    show_default=True,
-    help="What runs the services.",
+    default=None,
+    help="What runs the services.  [default: embedded, or as in the snapshot]",
 )
 @click.option(
     "--nodes", type=click.IntRange(1, 1000), help="Number of service nodes.  [default: by profile, else 14]"
@@ -77,6 +79,11 @@ from session_harness.cli.output import note, write_json
     metavar="N",
     help="Most processors of a node's container, like 0.5.",
 )
+@click.option(
+    "--snapshot",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Go on from what snapshot save wrote, in a new --data-dir.",
+)
 @json_option
 def up(*, as_json: bool, detach: bool, **options: Any) -> None:
     """Start a local testnet.
@@ -84,9 +91,15 @@ def up(*, as_json: bool, detach: bool, **options: Any) -> None:
     It runs until Ctrl-C, or with --detach until `session-harness down`. Everything listens on this machine
     only, unless --advertise-ip says otherwise.
     """
-    from session_harness.serving import ServeOptions, serve, serve_detached
+    from session_harness.serving import ServeOptions
 
-    request = ServeOptions(**options)
+    run(ServeOptions(**options), detach=detach, as_json=as_json)
+
+
+def run(request: "ServeOptions", *, detach: bool, as_json: bool) -> None:
+    """Run a testnet as asked for, and tell where its services are."""
+    from session_harness.serving import serve, serve_detached
+
     if detach:
         _show(serve_detached(request), as_json=as_json, detached=True)
         return

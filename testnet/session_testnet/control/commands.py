@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from session_protocol.errors import ProtocolError
@@ -208,6 +209,13 @@ async def _trace_last(network: Network, _params: Params) -> Any:
     return network.trace.last_seq
 
 
+async def _snapshot_save(network: Network, params: Params) -> Any:
+    path = Path(text(params, "file"))
+    if not path.is_absolute():
+        raise ControlError("the parameter 'file' must be an absolute path", "for example /tmp/net.snapshot")
+    return {"file": str(path), "bytes": await network.save_snapshot(path)}
+
+
 async def _logs(network: Network, params: Params) -> Any:
     node = params.get("node")
     if node is not None and node not in network.logs.names() and node not in network.node_names():
@@ -273,6 +281,7 @@ COMMANDS: Mapping[str, Command] = {
     "trace.paths": _trace_paths,
     "trace.last": _trace_last,
     "logs": _logs,
+    "snapshot.save": _snapshot_save,
     "storage.rpc": _storage_rpc,
     "storage.messages": _stored_messages,
     "storage.purge": _purge,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,6 +86,10 @@ class NetworkHandle(ABC):
         """Add empty blocks to the registry's chain; return its height."""
         height: int = self.command("registry.advance", blocks=blocks)["height"]
         return height
+
+    def save_snapshot(self, path: Path) -> int:
+        """Write a snapshot of the network, none of whose nodes runs; return its size in bytes."""
+        return int(self.command("snapshot.save", file=str(path.absolute()))["bytes"])
 
     def purge(self) -> int:
         """Delete what has expired on all running nodes at once; return how many messages that were."""

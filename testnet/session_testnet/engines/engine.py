@@ -26,6 +26,7 @@ from session_testnet.engines.proxies import Proxies
 from session_testnet.engines.servers import Servers
 from session_testnet.faults import FaultRoster, FaultRule, RequestCounters
 from session_testnet.faults.partition import CLIENTS
+from session_testnet.faults.rules import USE_KEYS
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.services.community import CommunityServer
@@ -412,6 +413,12 @@ class Engine:
                 self._cuts[name] = cut
                 await node.cut_off(cut[0], clients=cut[1])
 
+    def standing_faults(self) -> list[dict[str, Any]]:
+        """Return the faults with what is left of each; those that are knobs of nodes stand there."""
+        of_knobs = {_wrong_swarm_rule(name) for name in self._nodes}
+        left = (_what_is_left(fault) for fault in self._faults.list() if fault["id"] not in of_knobs)
+        return [fault for fault in left if fault is not None]
+
     def _kill_soon(self, name: str) -> None:
         """Begin to kill a node, for a fault that strikes while it acts."""
         task = asyncio.create_task(self.kill_node(name), name=f"kill {name}")
@@ -519,6 +526,16 @@ class Engine:
         except KeyError:
             known = ", ".join(self._nodes) or "none"
             raise EngineError(operation, name, "there is no such node", f"the nodes are: {known}") from None
+
+
+def _what_is_left(fault: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a listed fault as it can be added again; None when it has been used up."""
+    left = {key: value for key, value in fault.items() if key not in USE_KEYS}
+    if left.get("times") is not None:
+        left["times"] -= fault.get("used", 0)
+        if left["times"] < 1:
+            return None
+    return left
 
 
 def _wrong_swarm_rule(node_name: str) -> str:
