@@ -84,7 +84,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
     topology, network_options = described(options)
     path = state_path(options.state, options.name)
     _refuse_second(path, options.name)
-    with _signals() as restore:
+    with _signals() as seen:
         try:
             with garbage_left_alone():
                 handle = _open(topology, network_options, options.snapshot)
@@ -96,13 +96,13 @@ def serve(options: ServeOptions, *, on_ready: Callable[[dict[str, Any]], None]) 
             # Nodes may join and leave; whoever reads the file later finds those that are there then.
             handle.on_change(lambda state: write_state(path, {**started_with, **state}))
             on_ready(handle.state)
-            reason = _wait(handle, options.ttl)
+            reason = _wait(handle, options.ttl, seen)
         except _Stopped:
             reason = "by signal"
         except StateFileError as error:
             raise TestnetNotStarted(error.message, hint=error.hint) from error
         finally:
-            restore()
+            seen.restore()
             handle.close()
             _remove_own_state(path)
     _remove_own_log(_log_path(path))
@@ -341,7 +341,7 @@ def _refuse_second(path: Path, name: str) -> None:
         )
 
 
-def _wait(handle: "LocalNetworkHandle", ttl_ms: int | None) -> str:
+def _wait(handle: "LocalNetworkHandle", ttl_ms: int | None, seen: "_Seen") -> str:
     end = None if ttl_ms is None else time.monotonic() + ttl_ms / 1000
     while True:
         left = POLL_S if end is None else min(POLL_S, end - time.monotonic())
@@ -349,25 +349,38 @@ def _wait(handle: "LocalNetworkHandle", ttl_ms: int | None) -> str:
             return "its time to live is over"
         if handle.wait_for_shutdown_request(left):
             return "as asked"
+        if seen.signal:
+            # Python drops what a handler raises while it collects garbage.
+            raise _Stopped
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Whether a signal has come, and what gives later ones back to whoever had them before."""
+
+    restore: Callable[[], None]
+    signal: bool = False
 
 
 @contextmanager
-def _signals() -> Iterator[Callable[[], None]]:
-    """Raise _Stopped in the main thread on a signal; what is yielded ends that: a second signal kills."""
+def _signals() -> Iterator[_Seen]:
+    """Raise _Stopped in the main thread on a signal; ``restore`` ends that: a second signal kills."""
     before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        seen.signal = True
         raise _Stopped
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+    seen = _Seen(restore)
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as nohup leaves SIGHUP
             signal.signal(number, stop)
     try:
-        yield restore
+        yield seen
     finally:
         restore()
 

@@ -24,7 +24,13 @@ from session_testnet.faults.tcp_faults import TcpFault
 from session_testnet.hinted_error import HintedError
 from session_testnet.knobs import KnobError
 from session_testnet.logs import LogBook
-from session_testnet.network_options import ENGINES, NetworkError, NetworkOptions, parse_release
+from session_testnet.network_options import (
+    ENGINES,
+    IN_CONTAINERS,
+    NetworkError,
+    NetworkOptions,
+    parse_release,
+)
 from session_testnet.onion_paths import join_paths
 from session_testnet.readiness import wait_until_ready
 from session_testnet.services.community.administration import Administration
@@ -54,6 +60,11 @@ class Network:
         if options.engine not in ENGINES:
             raise NetworkError(
                 f"the engine {options.engine!r} is not available", f"available engines: {', '.join(ENGINES)}"
+            )
+        if options.tcp_faults and options.engine in IN_CONTAINERS:
+            raise NetworkError(
+                f"the engine {options.engine} has no proxies for faults of connections",
+                "choose --engine embedded or process, or leave --tcp-faults out",
             )
         self.topology = topology
         self.options = options

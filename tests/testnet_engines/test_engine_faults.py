@@ -15,15 +15,21 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+import session_testnet
 from session_protocol.accounts import Account
 from session_protocol.storage_auth import sign_request
-from session_testnet import LocalNetworkHandle
+from session_testnet import LocalNetworkHandle, NetworkOptions, Topology
 from session_testnet.control.errors import ControlError
+from session_testnet.network_options import NetworkError
 
 Network = LocalNetworkHandle
 Store = Callable[..., dict[str, Any]]
 Held = Callable[..., list[str]]
 Eventually = Callable[..., None]
+
+
+# Where nodes run in containers, nothing stands in front of them.
+ON_THIS_MACHINE = pytest.mark.parametrize("engine", ["embedded", "process"])
 
 
 def ask(url: str, method: str = "info", params: dict[str, Any] | None = None) -> int | None:
@@ -124,6 +130,7 @@ def test_faults_of_connections_need_proxies(network: Network) -> None:
     assert caught.value.hint == "start it with --tcp-faults"
 
 
+@ON_THIS_MACHINE
 def test_faults_of_connections_act_in_front_of_nodes_and_servers(
     open_network: Callable[..., Network],
 ) -> None:
@@ -147,6 +154,7 @@ def test_faults_of_connections_act_in_front_of_nodes_and_servers(
     assert listed["used"] == 1
 
 
+@ON_THIS_MACHINE
 def test_a_node_behind_a_proxy_can_join_and_leave(open_network: Callable[..., Network]) -> None:
     network = open_network(tcp_faults=True)
     joined = network.add_node("late")
@@ -187,3 +195,9 @@ def test_a_schedule_that_cannot_be_is_refused_as_a_whole(network: Network) -> No
     with pytest.raises(ControlError, match="not TOML"):
         network.faults.schedule("[[fault")
     assert network.faults.list() == []
+
+
+@pytest.mark.parametrize("engine", ["docker", "docker-swarm"])
+def test_containers_have_no_proxies(engine: str) -> None:
+    with pytest.raises(NetworkError, match="has no proxies"):
+        session_testnet.open_local(Topology.default(3), NetworkOptions(engine=engine, tcp_faults=True))

@@ -44,6 +44,7 @@ def go_on(path: Path, data_dir: Path) -> LocalNetworkHandle:
     return network
 
 
+@pytest.mark.parametrize("engine", ["embedded", "process"])
 def test_a_network_goes_on_as_it_stood(
     open_network: Open, store: Store, held: Held, tmp_path: Path, engine: str
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_network_goes_on_as_it_stood(
         assert held(again, "node-02") == ["first", "second"]
 
 
+@pytest.mark.parametrize("engine", ["embedded", "process"])
 def test_what_cannot_be_saved_says_why(open_network: Open, tmp_path: Path) -> None:
     network = open_network()
     with pytest.raises(ControlError, match="in memory"):

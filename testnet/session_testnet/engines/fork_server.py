@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from session_testnet.owner import make_owned_directory
 # A request is one line, with the file descriptors for a new process beside it.
 _MAX_REQUEST = 4096
 _FDS = 2
+_ATTEMPTS = 100
 
 
 def main() -> None:
@@ -45,9 +47,17 @@ def main() -> None:
         if sys.argv[3:] == ["temporary"]:
             # Named after this process: if it cannot remove it any more, `cleanup` does.
             directory = str(make_owned_directory())
-            tidying.callback(shutil.rmtree, directory, ignore_errors=True)
+            tidying.callback(_remove, Path(directory))
         control.sendall(json.dumps({"ready": True, "directory": directory}).encode() + b"\n")
         ForkServer(control).serve()
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory in which a node that is just ending may still be writing."""
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
