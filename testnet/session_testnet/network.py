@@ -414,6 +414,7 @@ class Network:
         task = asyncio.create_task(self._carry_out(runner), name="schedule of faults")
         self._schedules.add(task)
         task.add_done_callback(self._schedules.discard)
+        await runner.begun()
         return {"steps": len(schedule.steps)}
 
     async def _carry_out(self, runner: ScheduleRunner) -> None:

@@ -67,6 +67,7 @@ class ScheduleRunner:
         self._failure: HintedError | None = None
         self._changed = asyncio.Event()
         self._acting = asyncio.Lock()
+        self._begun = asyncio.Event()
         for index, step in enumerate(schedule.steps):
             chance = random.Random(f"{seed} step {index}")  # noqa: S311 - repeatable chance
             if chance.random() < step.probability:
@@ -91,8 +92,10 @@ class ScheduleRunner:
                     raise self._failure
                 self._changed.clear()
                 if not self._agenda:
+                    self._begun.set()
                     await self._changed.wait()
                 elif self._agenda[0][0] > self._after_s():
+                    self._begun.set()
                     await self._pause(self._agenda[0][0] - self._after_s())
                 else:
                     async with self._acting:
@@ -100,6 +103,12 @@ class ScheduleRunner:
         except BaseException:
             await self._clear_all()
             raise
+        finally:
+            self._begun.set()
+
+    async def begun(self) -> None:
+        """Wait until what is due at once is done: requests count from now on."""
+        await self._begun.wait()
 
     async def request(self, node: str, method: str) -> None:
         """Count a request; the faults that begin with it are in force when this returns.
