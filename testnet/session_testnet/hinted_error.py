@@ -1,5 +1,7 @@
 """The base of the testnet's errors that also say how to mend what is wrong."""
 
+from pathlib import Path
+
 
 class HintedError(Exception):
     """Say what is wrong in one sentence and, where there is one, a hint how to mend it.
@@ -19,6 +21,23 @@ class HintedError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class PlacedError(HintedError, ValueError):
+    """Say what in a file cannot be, in which file and at which key, and how to mend it."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, file: Path | None = None, key: str | None = None
+    ) -> None:
+        """Take the sentence, the hint, and the place as far as it is known."""
+        super().__init__(message, hint)
+        self.file = file
+        self.key = key
+
+    @property
+    def message(self) -> str:
+        """Return place and sentence, without the hint."""
+        return ": ".join(str(part) for part in (self.file, self.key, self.args[0]) if part is not None)
 
 
 def message_and_hint(error: Exception) -> tuple[str, str]:

@@ -4,10 +4,9 @@ import contextlib
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar, cast
 
-from session_testnet.hinted_error import HintedError
+from session_testnet.hinted_error import PlacedError
 from session_testnet.knobs import KnobError, NodeKnobs
 from session_testnet.storage_limits import LimitError, StorageLimits
 
@@ -15,20 +14,8 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 _HEX_SEED = re.compile(r"[0-9a-fA-F]{64}")
 
 
-class TopologyError(HintedError, ValueError):
+class TopologyError(PlacedError):
     """Say what in a topology cannot be, where it stands, and how to mend it."""
-
-    def __init__(
-        self, message: str, hint: str = "", *, file: Path | None = None, key: str | None = None
-    ) -> None:
-        super().__init__(message, hint)
-        self.file = file
-        self.key = key
-
-    @property
-    def message(self) -> str:
-        """Return place and sentence, without the hint."""
-        return ": ".join(str(part) for part in (self.file, self.key, self.args[0]) if part is not None)
 
 
 # What a reader of a key returns: the value, or the default's type when the key is missing.

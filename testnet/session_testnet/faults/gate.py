@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import pybase64
@@ -12,6 +12,7 @@ from session_protocol.errors import InvalidId
 from session_testnet.faults.lies import can_be_truncated, foreign, forged, time_of, truncated
 from session_testnet.faults.request_watch import RequestWatch
 from session_testnet.faults.rules import ADDING_ACTIONS, FaultRule, FaultSource, Strike
+from session_testnet.faults.waiting import Sleep, sleep_unless
 from session_testnet.services.storage.fields import BtParams
 from session_testnet.services.storage.results import NoAnswer, RpcResult
 from session_testnet.trace import Trace
@@ -22,7 +23,6 @@ HANG_LIMIT_S = 300.0
 SwarmAnswer = Callable[[str, str], Mapping[str, Any]]
 SetSkew = Callable[[str, int], None]
 Kill = Callable[[str], None]
-Sleep = Callable[[float], Awaitable[object]]
 
 # The texts that nodes send with a status, where they do not depend on the method (storage-rpc §2.1, §8).
 _TEXTS: Mapping[int, str] = {
@@ -228,12 +228,7 @@ class RuleGate:
 
     async def _wait(self, seconds: float) -> None:
         """Wait that long, or until the gate is closed."""
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._closed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await sleep_unless(self._closed, seconds, self._sleep)
 
     def _refusal(self, node_name: str, method: str, account: str | None, status: int) -> RpcResult:
         """Return the answer that a node gives with a status."""

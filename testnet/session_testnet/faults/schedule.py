@@ -13,7 +13,7 @@ from session_testnet.faults.keys import EVERY_NODE, FaultError
 from session_testnet.faults.partition import PARTITION, Partition
 from session_testnet.faults.rules import ACTIONS, FaultRule
 from session_testnet.faults.tcp_faults import TCP_ACTIONS, TcpFault
-from session_testnet.hinted_error import HintedError
+from session_testnet.hinted_error import PlacedError
 
 Fault = FaultRule | TcpFault | Partition
 
@@ -23,20 +23,8 @@ _TABLE: Final = "fault"
 _EXAMPLE: Final = 'for example:  [[fault]]  at = "2s"  for = "5s"  action = "drop"  node = "node-01"'
 
 
-class ScheduleError(HintedError, ValueError):
+class ScheduleError(PlacedError):
     """Say what in a schedule cannot be, in which file and at which key, and how to mend it."""
-
-    def __init__(
-        self, message: str, hint: str = "", *, file: Path | None = None, key: str | None = None
-    ) -> None:
-        super().__init__(message, hint)
-        self.file = file
-        self.key = key
-
-    @property
-    def message(self) -> str:
-        """Return place and sentence, without the hint."""
-        return ": ".join(str(part) for part in (self.file, self.key, self.args[0]) if part is not None)
 
 
 def parse_fault(data: Mapping[str, Any]) -> Fault:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from session_testnet.faults.keys import FaultError
 from session_testnet.faults.schedule import Schedule, Step
+from session_testnet.faults.waiting import Sleep, sleep_unless
 from session_testnet.hinted_error import HintedError
 
 Add = Callable[[Mapping[str, Any]], Awaitable[str]]
@@ -51,7 +52,7 @@ class ScheduleRunner:
         seed: str = "0",
         tell: Callable[[ScheduleEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._add = add
         self._clear = clear
@@ -96,7 +97,8 @@ class ScheduleRunner:
                     await self._changed.wait()
                 elif self._agenda[0][0] > self._after_s():
                     self._begun.set()
-                    await self._pause(self._agenda[0][0] - self._after_s())
+                    # A request may change what comes next.
+                    await sleep_unless(self._changed, self._agenda[0][0] - self._after_s(), self._sleep)
                 else:
                     async with self._acting:
                         await self._act(heapq.heappop(self._agenda)[2])
@@ -164,15 +166,6 @@ class ScheduleRunner:
     async def _clear_all(self) -> None:
         for fault_id in tuple(self._active):
             await self._end(fault_id)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait that long, or until a request has changed what comes next."""
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     def _report(self, verb: Literal["added", "cleared"], fault_id: str) -> None:
         if self._tell is not None:

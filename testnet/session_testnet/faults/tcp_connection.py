@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from session_testnet.faults.tcp_faults import DOWN, UP, TcpFault, TcpStrike
-from session_testnet.faults.tcp_lane import Clock, Lane, Sleep
+from session_testnet.faults.tcp_lane import Clock, Lane
+from session_testnet.faults.waiting import Sleep
 
 # How long a side that was told the end of its stream may take to end its own.
 LINGER_S: Final = 2.0

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from session_testnet.faults.tcp_faults import TcpFault, TcpStrike
+from session_testnet.faults.waiting import Sleep, sleep_unless
 
 # How many bytes a lane holds back before it stops reading more.
 QUEUE_LIMIT_BYTES: Final = 1024 * 1024
@@ -16,7 +17,6 @@ _SLICES_A_SECOND: Final = 20
 _CATCH_UP_S: Final = 0.1
 
 Clock = Callable[[], float]
-Sleep = Callable[[float], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +190,7 @@ class Lane:
         left_s = when_s - self._clock()
         if left_s <= 0:
             return True
-        waits = [asyncio.ensure_future(self._sleep(left_s)), asyncio.ensure_future(self._changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await sleep_unless(self._changed, left_s, self._sleep)
         return self._clock() >= when_s and not self._changed.is_set()
 
     def _rate(self) -> int | None:

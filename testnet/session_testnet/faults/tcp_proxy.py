@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 from session_testnet.faults.keys import FaultError
 from session_testnet.faults.tcp_connection import Connection, reset_at_close
 from session_testnet.faults.tcp_faults import StrikeCounts, TcpFault, TcpStrike
-from session_testnet.faults.tcp_lane import Clock, Sleep
+from session_testnet.faults.tcp_lane import Clock
+from session_testnet.faults.waiting import Sleep
 
 # How long the service behind may take to accept a connection.
 CONNECT_S: Final = 10.0
