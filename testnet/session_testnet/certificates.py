@@ -82,18 +82,20 @@ def expired_context() -> ssl.SSLContext:
     return context
 
 
-def show_instead(context: ssl.SSLContext, other: ssl.SSLContext, when: Callable[[], bool]) -> None:
+def show_instead(
+    context: ssl.SSLContext, other: Callable[[], ssl.SSLContext], when: Callable[[], bool]
+) -> None:
     """Let a server's context show the certificate of another in each handshake for which ``when`` says so.
 
-    It is asked once a handshake, also by clients that name no server. A session that a client resumes shows
-    no certificate at all.
+    It is asked once a handshake, also by clients that name no server; ``other`` makes its context then. A
+    session that a client resumes shows no certificate at all.
     """
 
     def choose(
         connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext
     ) -> None:
         if when():
-            connection.context = other
+            connection.context = other()
 
     context.sni_callback = choose
 

@@ -341,7 +341,7 @@ class Network:
         if groups:
             await self.add_fault({"action": PARTITION, "id": _PARTITION, "groups": groups})
         else:
-            await self.engine.faults_changed()
+            await self.engine.fault_effects.apply()
         self.trace.record("partition", None, groups=groups)
 
     async def purge(self) -> int:
@@ -372,7 +372,7 @@ class Network:
         else:
             self._check_place(parsed)
         fault_id = self.faults.add(parsed)
-        await self.engine.faults_changed()
+        await self.engine.fault_effects.apply()
         return fault_id
 
     def _check_place(self, fault: FaultRule | TcpFault) -> None:
@@ -393,7 +393,7 @@ class Network:
     async def clear_faults(self, fault_id: str | None = None) -> None:
         """Remove one fault, or all; raise FaultError for an unknown one."""
         self.faults.clear(fault_id)
-        await self.engine.faults_changed()
+        await self.engine.fault_effects.apply()
 
     async def run_schedule(self, text: str) -> dict[str, Any]:
         """Begin to carry out a schedule of faults, given as TOML; return how many steps it has.
@@ -410,7 +410,7 @@ class Network:
             schedule, self.add_fault, self.clear_faults, seed=self.topology.seed, tell=tell
         )
         self.engine.requests.add(runner.request)
-        await self.engine.faults_changed()
+        await self.engine.fault_effects.apply()
         task = asyncio.create_task(self._carry_out(runner), name="schedule of faults")
         self._schedules.add(task)
         task.add_done_callback(self._schedules.discard)
@@ -426,7 +426,7 @@ class Network:
         finally:
             self.engine.requests.remove(runner.request)
             if not self._closed:
-                await self.engine.faults_changed()
+                await self.engine.fault_effects.apply()
 
     async def move_clock(self, ms: int) -> None:
         """Move the network's clock; return when all nodes have the new time."""
@@ -465,7 +465,7 @@ class Network:
             engine=self.engine.name,
             topology=replace(self.topology, nodes=nodes),
             clock_offset_ms=self.clock.offset_ms,
-            faults=tuple(self.engine.standing_faults()),
+            faults=tuple(self.engine.fault_effects.standing()),
             test_mode=self.options.test_mode,
             tcp_faults=self.options.tcp_faults,
         )

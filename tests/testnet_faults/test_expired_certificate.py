@@ -38,7 +38,7 @@ def test_a_rule_lets_a_certificate_expire_and_clearing_it_renews_it(
         book, trace = FaultBook(), Trace()
         gate = RuleGate(book, trace, lambda _node, _account: {})
         context = self_signed_context()
-        show_instead(context, expired_context(), lambda: gate.shows_expired_certificate("node-01"))
+        show_instead(context, expired_context, lambda: gate.shows_expired_certificate("node-01"))
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
         address = server.sockets[0].getsockname()
         before = await shown(address, version, name)

@@ -20,13 +20,12 @@ from session_testnet.engines.base import (
     ServiceEndpoints,
     Surroundings,
 )
+from session_testnet.engines.fault_effects import FaultEffects
 from session_testnet.engines.membership import free_name, new_node, registration, settle
 from session_testnet.engines.monitors import NodeMonitors
 from session_testnet.engines.proxies import Proxies
 from session_testnet.engines.servers import Servers
-from session_testnet.faults import FaultRoster, FaultRule, RequestCounters
-from session_testnet.faults.partition import CLIENTS
-from session_testnet.faults.rules import USE_KEYS
+from session_testnet.faults import FaultRoster, RequestCounters
 from session_testnet.knobs import NodeKnobs
 from session_testnet.logs import LogBook
 from session_testnet.services.community import CommunityServer
@@ -86,8 +85,6 @@ class Engine:
         )
         self._killing: set[asyncio.Task[None]] = set()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # Whom each node is cut off from: other nodes by their keys, and perhaps all clients.
-        self._cuts: dict[str, tuple[frozenset[str], bool]] = {}
         self._topology = topology
         self._provider = provider
         self._options = options
@@ -97,6 +94,7 @@ class Engine:
         self._faults = faults
         self._servers = Servers(topology, options, clock, trace, self._proxies)
         self._nodes: dict[str, Node] = {}
+        self.fault_effects = FaultEffects(faults, provider, self._nodes, self._proxies)
         self._registry: RegistryState | None = None
         self._ledger: Ledger | None = None
         self._rpc: RegistryRpc | None = None
@@ -373,51 +371,18 @@ class Engine:
     def knobs(self, name: str) -> NodeKnobs:
         """Return how a node's knobs are turned."""
         node = self._node("look at the knobs of", name)
-        rules = {rule["id"] for rule in self._faults.list()}
-        return replace(node.knobs, clock_offset_ms=node.skew_ms, wrong_swarm=_wrong_swarm_rule(name) in rules)
+        wrong_swarm = self.fault_effects.answers_wrong_swarm(name)
+        return replace(node.knobs, clock_offset_ms=node.skew_ms, wrong_swarm=wrong_swarm)
 
     async def set_knobs(self, name: str, knobs: NodeKnobs) -> None:
         """Turn a node's knobs: the clock is the engine's own, and a wrong swarm is a fault rule."""
         node, before = self._node("turn the knobs of", name), self.knobs(name)
         if knobs == before:
             return
-        rule_id = _wrong_swarm_rule(name)
-        if knobs.wrong_swarm and not before.wrong_swarm:
-            self._faults.add(FaultRule("wrong_swarm", id=rule_id, node=name))
-            await self.faults_changed()
-        elif before.wrong_swarm and not knobs.wrong_swarm:
-            self._faults.clear(rule_id)
-            await self.faults_changed()
+        await self.fault_effects.set_wrong_swarm(name, wrong=knobs.wrong_swarm)
         if knobs.clock_offset_ms != before.clock_offset_ms:
             await self.skew_clock(name, knobs.clock_offset_ms)
         await node.set_knobs(knobs)
-
-    async def faults_changed(self) -> None:
-        """Let the faults of the network's roster act, and no others."""
-        if self._proxies is not None:
-            self._proxies.set_faults(self._faults.tcp_faults)
-        await self._provider.faults_changed()
-        await self._cut_apart()
-
-    async def _cut_apart(self) -> None:
-        """Let nodes and clients reach each other as the partitions allow."""
-        partitions = self._faults.partitions
-
-        def allowed(one: str, other: str) -> bool:
-            return all(partition.allows(one, other) for partition in partitions)
-
-        for name, node in self._nodes.items():
-            others = {each.ed25519_hex for other, each in self._nodes.items() if not allowed(name, other)}
-            cut = (frozenset(others), not allowed(name, CLIENTS))
-            if cut != self._cuts.get(name, (frozenset(), False)):
-                self._cuts[name] = cut
-                await node.cut_off(cut[0], clients=cut[1])
-
-    def standing_faults(self) -> list[dict[str, Any]]:
-        """Return the faults with what is left of each; those that are knobs of nodes stand there."""
-        of_knobs = {_wrong_swarm_rule(name) for name in self._nodes}
-        left = (_what_is_left(fault) for fault in self._faults.list() if fault["id"] not in of_knobs)
-        return [fault for fault in left if fault is not None]
 
     def _kill_soon(self, name: str) -> None:
         """Begin to kill a node, for a fault that strikes while it acts."""
@@ -526,17 +491,3 @@ class Engine:
         except KeyError:
             known = ", ".join(self._nodes) or "none"
             raise EngineError(operation, name, "there is no such node", f"the nodes are: {known}") from None
-
-
-def _what_is_left(fault: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a listed fault as it can be added again; None when it has been used up."""
-    left = {key: value for key, value in fault.items() if key not in USE_KEYS}
-    if left.get("times") is not None:
-        left["times"] -= fault.get("used", 0)
-        if left["times"] < 1:
-            return None
-    return left
-
-
-def _wrong_swarm_rule(node_name: str) -> str:
-    return f"knob-wrong-swarm-{node_name}"

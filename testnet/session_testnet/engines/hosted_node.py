@@ -93,7 +93,8 @@ class HostedNode:
         self._answering = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._life = _Life()
-        self._cut_from_clients = _Cut()
+        self._reached_by_clients = asyncio.Event()
+        self._reached_by_clients.set()
         self._service: StorageNode | None = None
         self._parts: NodeParts | None = None
         self._clock = SkewedClock(Clock())
@@ -121,7 +122,7 @@ class HostedNode:
         except DatabaseRefused as error:
             raise EngineError("start", self.spec.name, str(error)) from error
         self._tls = self_signed_context(directory)
-        show_instead(self._tls, _expired(), lambda: parts.gate.shows_expired_certificate(self.spec.name))
+        show_instead(self._tls, _expired, lambda: parts.gate.shows_expired_certificate(self.spec.name))
 
     @property
     def service(self) -> StorageNode:
@@ -236,7 +237,10 @@ class HostedNode:
 
         ``clients`` True cuts off all clients too.
         """
-        self._cut_from_clients.set_to(clients)
+        if clients:
+            self._reached_by_clients.clear()
+        else:
+            self._reached_by_clients.set()
         self._equipped.peers.cut_off(self.ed25519_hex, keys)
 
     async def settled(self, reachable: Collection[str]) -> None:
@@ -279,7 +283,7 @@ class HostedNode:
         parts = self._equipped
         application = self.service.application()
         life = self._life = _Life()
-        application.middlewares.insert(0, _held_back_by(self._answering, life, self._cut_from_clients))
+        application.middlewares.insert(0, _held_back_by(self._answering, life, self._reached_by_clients))
         try:
             self._runner = await serve(application, listener, self._tls)
         except BaseException:
@@ -298,7 +302,7 @@ class HostedNode:
     async def _admit(self) -> None:
         """Let messages of OMQ clients wait while the node does not answer, or is cut off from them."""
         await self._answering.wait()
-        await self._cut_from_clients.mended()
+        await self._reached_by_clients.wait()
 
     async def _end(self, *, at_once: bool) -> None:
         if self._runner is None:
@@ -333,35 +337,13 @@ class _Life:
     is_over: bool = False
 
 
-class _Cut:
-    """Whether clients are cut off from a node, and the wait for the end of that."""
-
-    def __init__(self) -> None:
-        self._mended = asyncio.Event()
-        self._mended.set()
-
-    def __bool__(self) -> bool:
-        return not self._mended.is_set()
-
-    def set_to(self, cut: bool) -> None:
-        """Cut clients off, or let them reach the node again."""
-        if cut:
-            self._mended.clear()
-        else:
-            self._mended.set()
-
-    async def mended(self) -> None:
-        """Wait until clients reach the node."""
-        await self._mended.wait()
-
-
 @functools.cache
 def _expired() -> ssl.SSLContext:
     """Return the expired certificate that all nodes of this process show when a fault says so."""
     return expired_context()
 
 
-def _held_back_by(answering: asyncio.Event, life: _Life, cut: _Cut) -> Middleware:
+def _held_back_by(answering: asyncio.Event, life: _Life, reached: asyncio.Event) -> Middleware:
     """Make a middleware that holds requests back while a node is paused, and drops them when it is cut off.
 
     A connection that was accepted before the end, but was still in its TLS handshake, comes to life after it.
@@ -371,7 +353,7 @@ def _held_back_by(answering: asyncio.Event, life: _Life, cut: _Cut) -> Middlewar
     async def hold_back(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not answering.is_set():
             await answering.wait()
-        if life.is_over or cut:
+        if life.is_over or not reached.is_set():
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the node cannot be reached")

@@ -212,8 +212,10 @@ class RemoteNode:
 
         ``clients`` True cuts off all clients too.
         """
-        self._cut = orders.Cut(tuple(keys), clients)
-        await self._tell("cut", lambda: self._cut)
+        cut = orders.Cut(tuple(sorted(keys)), clients)
+        if cut != self._cut:
+            self._cut = cut
+            await self._tell("cut", lambda: self._cut)
 
     async def settled(self, reachable: Collection[str]) -> None:
         """Let the node try once to deliver what it owes to nodes with these keys."""
