@@ -1,14 +1,20 @@
 """``session-harness conform``: judge implementations."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from session_harness.cli.console import result_console
-from session_harness.cli.options import ENGINES, json_option
+from session_harness.cli.options import (
+    ENGINES,
+    ending_options,
+    json_option,
+    out_option,
+    run_seed_option,
+    selection_options,
+)
 from session_harness.cli.output import note, write_json
 from session_harness.errors import ExitCode
 
@@ -32,11 +38,7 @@ TIERS = ("L0", "L1", "L2", "L3", "L4", "L5", "L6")
 @click.option(
     "--peer", default="reference", show_default=True, metavar="SPEC", help="The other side of a conversation."
 )
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only this suite.  Repeatable.")
-@click.option(
-    "--filter", "filters", multiple=True, metavar="GLOB", help="Only checks like this.  Repeatable."
-)
-@click.option("--skip", "skips", multiple=True, metavar="GLOB", help="No checks like this.  Repeatable.")
+@selection_options
 @click.option(
     "--nodes", type=click.IntRange(1, 1000), default=14, show_default=True, help="Nodes of the testnet."
 )
@@ -53,22 +55,12 @@ TIERS = ("L0", "L1", "L2", "L3", "L4", "L5", "L6")
     metavar="[NAME=]FILE",
     help="Known divergences, of one testee or all.  Repeatable.",
 )
-@click.option(
-    "--seed", default="0", show_default=True, help="Seed of all random choices; 'random' draws one."
-)
+@run_seed_option
 @click.option(
     "--max-examples", type=click.IntRange(1), default=100, show_default=True, help="Examples of a property."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the run directories.",
-)
-@click.option("--fail-fast", is_flag=True, help="End after the first failure.")
-@click.option("--max-failures", type=click.IntRange(1), metavar="N", help="End after N failures.")
-@click.option("--strict", is_flag=True, help="Let warnings (SHOULD) count as failures.")
+@out_option
+@ending_options
 @click.option(
     "--require", type=click.Choice(TIERS), help="Fail a testee that does not declare all of this tier."
 )

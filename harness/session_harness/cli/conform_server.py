@@ -1,11 +1,16 @@
 """``session-harness conform-server``: judge service nodes, file servers and communities."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from session_harness.cli.options import json_option
+from session_harness.cli.options import (
+    ending_options,
+    json_option,
+    out_option,
+    run_seed_option,
+    selection_options,
+)
 from session_harness.errors import UsageError
 
 # The same as the constant of the judge, which is not imported for a help page.
@@ -35,28 +40,14 @@ TOKEN_VARIABLE = "SESSION_HARNESS_CONTROL_TOKEN"  # noqa: S105  # a name
     show_envvar=True,
     help="Token of a community in test mode; it is kept in no report.",
 )
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only this suite.  Repeatable.")
-@click.option(
-    "--filter", "filters", multiple=True, metavar="GLOB", help="Only checks like this.  Repeatable."
-)
-@click.option("--skip", "skips", multiple=True, metavar="GLOB", help="No checks like this.  Repeatable.")
+@selection_options
 @click.option("--expectations", multiple=True, metavar="FILE", help="Known divergences.  Repeatable.")
-@click.option(
-    "--seed", default="0", show_default=True, help="Seed of all random choices; 'random' draws one."
-)
+@run_seed_option
 @click.option(
     "--max-examples", type=click.IntRange(1), default=30, show_default=True, help="Examples of a property."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the run directories.",
-)
-@click.option("--fail-fast", is_flag=True, help="End after the first failure.")
-@click.option("--max-failures", type=click.IntRange(1), metavar="N", help="End after N failures.")
-@click.option("--strict", is_flag=True, help="Let warnings (SHOULD) count as failures.")
+@out_option
+@ending_options
 @json_option
 def conform_server(
     *,

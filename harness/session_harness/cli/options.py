@@ -17,6 +17,16 @@ _NAME_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 _SIZE_FORM: Final = re.compile(r"([0-9]{1,12})([bkmg]?)b?", re.ASCII)
 
+out_option = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the run directories.",
+)
+run_seed_option = click.option(
+    "--seed", default="0", show_default=True, help="Seed of all random choices; 'random' draws one."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
 
 
@@ -59,3 +69,25 @@ def network_options(function: F) -> F:
         help="State file of the testnet, instead of its name.",
     )
     return name(state(function))
+
+
+def selection_options(function: F) -> F:
+    """Add ``--suite``, ``--filter`` and ``--skip``: which checks are meant."""
+    suite = click.option(
+        "--suite", "suites", multiple=True, metavar="NAME", help="Only this suite.  Repeatable."
+    )
+    wanted = click.option(
+        "--filter", "filters", multiple=True, metavar="GLOB", help="Only checks like this.  Repeatable."
+    )
+    unwanted = click.option(
+        "--skip", "skips", multiple=True, metavar="GLOB", help="No checks like this.  Repeatable."
+    )
+    return suite(wanted(unwanted(function)))
+
+
+def ending_options(function: F) -> F:
+    """Add ``--fail-fast``, ``--max-failures`` and ``--strict``: when a run ends, and how."""
+    first = click.option("--fail-fast", is_flag=True, help="End after the first failure.")
+    some = click.option("--max-failures", type=click.IntRange(1), metavar="N", help="End after N failures.")
+    strict = click.option("--strict", is_flag=True, help="Let warnings (SHOULD) count as failures.")
+    return first(some(strict(function)))

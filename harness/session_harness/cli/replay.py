@@ -4,18 +4,12 @@ from pathlib import Path
 
 import click
 
-from session_harness.cli.options import json_option
+from session_harness.cli.options import json_option, out_option
 
 
 @click.command("replay")
 @click.argument("case", metavar="RUN/CASE")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the run directories.",
-)
+@out_option
 @json_option
 def replay(case: str, out: Path, *, as_json: bool) -> int:
     """Run one case of an earlier run again: same testee, seed, network and number of examples.

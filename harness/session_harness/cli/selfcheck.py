@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from session_harness.cli.options import json_option
+from session_harness.cli.options import json_option, out_option
 from session_harness.cli.output import note, write_json, write_line
 from session_harness.errors import ExitCode
 
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-examples", type=click.IntRange(1), default=30, show_default=True, help="Examples of a property."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the run directories.",
-)
+@out_option
 @json_option
 def selfcheck(
     faults: tuple[str, ...], seed: str, max_examples: int, out: Path, *, servers: bool, as_json: bool
