@@ -2,36 +2,24 @@
 
 import argparse
 import asyncio
-import json
-import os
+import contextlib
 import secrets
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
 from session_testnet.clock import Clock
-from session_testnet.endpoints import LOOPBACK, EndpointError, bind_socket
-from session_testnet.hinted_error import HintedError, message_and_hint
-from session_testnet.loop_thread import new_event_loop
+from session_testnet.endpoints import LOOPBACK, bind_socket
 from session_testnet.services.community.app import CommunityServer
-from session_testnet.services.http_runner import http_runner
 from session_testnet.services.onion_v4 import ServerKeys
-from session_testnet.services.sqlite_file import DatabaseRefused
-from session_testnet.topology import RoomSpec, TopologyError
+from session_testnet.services.running_alone import KeyFileError, make_key_file, run_alone, serve_until
+from session_testnet.topology import RoomSpec
 from session_testnet.trace import Trace
 
 KEY_FILE: Final = "key_x25519"
 _KEY_BYTES: Final = 32
-_SHUTDOWN_S: Final = 0.5
 _USAGE: Final = 64
-
-
-class KeyFileError(HintedError):
-    """Say which key file cannot be used."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,24 +28,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.control_token is not None and not options.test_mode:
         sys.stderr.write("error: --control-token goes with --test-mode only\n")
         return _USAGE
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(options))
-    except (EndpointError, DatabaseRefused, KeyFileError, TopologyError, OSError) as error:
-        message, hint = message_and_hint(error)
-        sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-        return 2
-    except KeyboardInterrupt:
-        # It came before the server was ready.
-        return 130
-    return 0
+    return run_alone(lambda ended: _serve(options, ended))
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+async def _serve(options: argparse.Namespace, ended: asyncio.Event) -> None:
     token = (options.control_token or secrets.token_urlsafe(24)) if options.test_mode else None
     clock = Clock()
     server = CommunityServer(
@@ -73,29 +47,18 @@ async def _serve(options: argparse.Namespace) -> None:
         else options.require_blinding,
         control_token=token,
     )
-    try:
-        listener = bind_socket(options.host, options.port)
-        runner = http_runner(server.application(), shutdown_s=_SHUTDOWN_S)
-        try:
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            host, port = listener.getsockname()[:2]
-            ready = {
-                "ready": True,
-                "role": "community",
-                "name": server.name,
-                "listen": [f"http://{host}:{port}"],
-                "public_key": server.public_key,
-                **({} if token is None else {"control_token": token}),
-            }
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-            await ended.wait()
-        finally:
-            await runner.cleanup()
-            listener.close()
-    finally:
-        server.close()
+    with contextlib.ExitStack() as opened:
+        opened.callback(server.close)
+        listener = opened.enter_context(bind_socket(options.host, options.port))
+        host, port = listener.getsockname()[:2]
+        ready = {
+            "role": "community",
+            "name": server.name,
+            "listen": [f"http://{host}:{port}"],
+            "public_key": server.public_key,
+            **({} if token is None else {"control_token": token}),
+        }
+        await serve_until(ended, server.application(), listener, ready)
 
 
 def _keys(key_file: Path | None, directory: Path | None) -> ServerKeys:
@@ -106,13 +69,7 @@ def _keys(key_file: Path | None, directory: Path | None) -> ServerKeys:
     try:
         secret = path.read_bytes()
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        secret = secrets.token_bytes(_KEY_BYTES)
-        # Whole or not at all, and for its owner alone: a run that is killed must not leave half a key.
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(secret)
-        unfinished.replace(path)
+        secret = make_key_file(path, _KEY_BYTES)
     if len(secret) != _KEY_BYTES:
         raise KeyFileError(
             f"the key file {path} has {len(secret)} bytes", "an X25519 secret has 32, without any encoding"

@@ -3,40 +3,29 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import re
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from aiohttp import web
-
 from session_testnet.clock import Clock
-from session_testnet.endpoints import EndpointError, bind_socket, endpoints_of
-from session_testnet.hinted_error import HintedError, message_and_hint
-from session_testnet.loop_thread import new_event_loop
+from session_testnet.endpoints import bind_socket, endpoints_of
 from session_testnet.services.files.app import FileServer
-from session_testnet.services.http_runner import http_runner
-from session_testnet.services.sqlite_file import DatabaseRefused
+from session_testnet.services.running_alone import (
+    KeyFileError,
+    make_key_file,
+    run_alone,
+    say_failure,
+    serve_until,
+)
 from session_testnet.topology_file_server import FILE_ID_MODES, FilesSpec
 from session_testnet.topology_table import TopologyError
 from session_testnet.trace import Trace
 
-# What a server that could not start ends with.
-FAILED: Final = 2
-
 _SEED_BYTES: Final = 32
 _KEY_FILE: Final = "key_ed25519"
-# How long open requests may take to end, in seconds.
-_SHUTDOWN_S: Final = 0.5
-
-
-class KeyFileError(HintedError):
-    """Say which key file cannot be used, and what belongs into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         asked = _parse(arguments)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(asked))
-    except (KeyFileError, TopologyError, EndpointError, DatabaseRefused, OSError) as error:
-        message, hint = message_and_hint(error)
-        sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-        return FAILED
-    return 0
+    except TopologyError as error:
+        return say_failure(error)
+    return run_alone(lambda ended: _serve(asked, ended))
 
 
 def _parse(arguments: Sequence[str] | None) -> _Arguments:
@@ -103,11 +88,8 @@ def _parse(arguments: Sequence[str] | None) -> _Arguments:
     )
 
 
-async def _serve(asked: _Arguments) -> None:
+async def _serve(asked: _Arguments, ended: asyncio.Event) -> None:
     clock = Clock()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     with contextlib.ExitStack() as opened:
         listener = opened.enter_context(bind_socket(asked.host, asked.port))
         seed = os.urandom(_SEED_BYTES) if asked.key_file is None else read_or_make_seed(asked.key_file)
@@ -115,23 +97,14 @@ async def _serve(asked: _Arguments) -> None:
             seed, clock=clock, trace=Trace(clock), name=asked.name, directory=asked.directory, spec=asked.spec
         )
         opened.callback(server.close)
-        runner = http_runner(server.application(), shutdown_s=_SHUTDOWN_S)
-        await runner.setup()
-        try:
-            await web.SockSite(runner, listener).start()
-            ready = {
-                "ready": True,
-                "role": "files",
-                "name": asked.name,
-                "listen": [str(endpoints_of(listener).bind)],
-                "pubkey_ed25519": server.ed25519_pk,
-                "pubkey_x25519": server.public_key,
-            }
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-            await ended.wait()
-        finally:
-            await runner.cleanup()
+        ready = {
+            "role": "files",
+            "name": asked.name,
+            "listen": [str(endpoints_of(listener).bind)],
+            "pubkey_ed25519": server.ed25519_pk,
+            "pubkey_x25519": server.public_key,
+        }
+        await serve_until(ended, server.application(), listener, ready)
 
 
 def read_or_make_seed(path: Path) -> bytes:
@@ -142,7 +115,7 @@ def read_or_make_seed(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return _make_seed(path)
+        return make_key_file(path, _SEED_BYTES)
     except OSError as error:
         raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from error
     if len(content) == _SEED_BYTES:
@@ -154,15 +127,3 @@ def read_or_make_seed(path: Path) -> bytes:
         f"the key file {path} with {len(content)} bytes holds no key",
         "it takes an Ed25519 seed, 32 bytes or 64 hex digits; a file that is missing is made",
     )
-
-
-def _make_seed(path: Path) -> bytes:
-    seed = os.urandom(_SEED_BYTES)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Only its owner may read it.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(seed)
-    except OSError as error:
-        raise KeyFileError(f"the key file {path} cannot be made: {error.strerror}") from error
-    return seed
