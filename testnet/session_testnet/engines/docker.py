@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from session_testnet.docker_daemon import Daemon, DockerError, is_gone
-from session_testnet.docker_labels import RUN, NetworkLabels
+from session_testnet.docker_labels import RUN
 from session_testnet.endpoints import (
     ANY,
     LOOPBACK,
     Endpoint,
-    NodeEndpoints,
     allocate_node_addresses,
     can_bind,
     listening_host,
@@ -25,10 +24,9 @@ from session_testnet.engines.base import (
     Doorway,
     EngineError,
     EngineOptions,
-    Surroundings,
 )
 from session_testnet.engines.containers import node_container
-from session_testnet.engines.containers.log_pump import LogPump
+from session_testnet.engines.containers.launcher import ContainerLauncher, reach_of
 from session_testnet.engines.containers.node_container import (
     CONTROL_PORT,
     HTTPS_PORT,
@@ -49,21 +47,16 @@ REMOVED_S: Final = 20.0
 _HOST_ALIAS: Final = "host.docker.internal"
 
 
-class DockerLauncher:
+class DockerLauncher(ContainerLauncher):
     """Make a container for each node; without a data directory nodes store in volumes."""
 
     name = "docker"
-    stores_here = False
+    parts = "the containers"
     capabilities = Capabilities(pause=True, kill=True, exec=True, image=True)
 
     def __init__(self) -> None:
-        self._daemon: Daemon | None = None
+        super().__init__()
         self._network: Any = None
-        self._labels: NetworkLabels | None = None
-        self._image = ""
-        self._options = EngineOptions()
-        self._logs: LogPump | None = None
-        self._token = secrets.token_urlsafe(24)
         self._hosts: dict[str, str] = {}
         self._own_addresses = False
         # The ports of a node on this machine, by those inside, from its first start on.
@@ -71,11 +64,8 @@ class DockerLauncher:
 
     async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway:
         """Make the bridge network; EngineError without an engine or an image."""
-        self._options = options
-        with as_engine_error("prepare", "the containers"):
-            daemon = self._daemon = await Daemon.open()
-            self._image = await node_container.usable_image(daemon, options.containers.image)
-            labels = self._labels = NetworkLabels(topology.name, options.containers.ttl_s)
+        with as_engine_error("prepare", self.parts):
+            daemon, labels = await self._reach_engine(options), self._label(topology.name)
             self._network = await daemon.ask(
                 "cannot make a bridge network",
                 lambda client: client.networks.create(
@@ -90,10 +80,6 @@ class DockerLauncher:
         self._own_addresses = bool(gateway) and can_bind(gateway)
         return Doorway(gateway, gateway) if self._own_addresses else Doorway(_HOST_ALIAS, None)
 
-    async def open(self, surroundings: Surroundings) -> None:
-        """Take the network's log book."""
-        self._logs = LogPump(surroundings.logs)
-
     def ports(self, spec: NodeSpec) -> Ports:
         """Return the ports inside, which are the same in all containers; choose an address outside."""
         if self._options.advertise_ip is not None:
@@ -103,15 +89,6 @@ class DockerLauncher:
             addresses = allocate_node_addresses(len(taken) + 1) if self._own_addresses else [LOOPBACK]
             self._hosts[spec.name] = next((host for host in addresses if host not in taken), LOOPBACK)
         return node_container.INNER
-
-    def directory(self, spec: NodeSpec) -> str:
-        """Return where a node stores inside its container."""
-        del spec
-        return node_container.DATA
-
-    async def check_image(self, image: str) -> None:
-        """Raise EngineError when there is no such image."""
-        await node_container.usable_image(self._open_daemon, image)
 
     async def launch(self, spec: NodeSpec, image: str | None) -> "DockerPlace":
         """Start a container, wait until its node listens, and open the stream to it."""
@@ -128,8 +105,7 @@ class DockerLauncher:
                     "cannot read the log", lambda _: container.attach(stream=True, logs=True)
                 )
                 await daemon.ask("cannot start the container", lambda _: container.start())
-                assert self._logs is not None, "a launcher is opened first"
-                self._logs.follow(name, stream)
+                self._follow_log(name, stream)
                 await daemon.ask("cannot look at the container", lambda _: container.reload())
                 published = _published_ports(container.attrs)
                 self._published.setdefault(name, published)
@@ -153,29 +129,14 @@ class DockerLauncher:
         inner = LOOPBACK if host == ANY else host
         told = inner if advertise_ip is None else parse_advertise_ip(advertise_ip)
 
-        def at(port: int) -> NodeEndpoints:
-            outside = _port(published, port, name)
-            return NodeEndpoints(Endpoint(name, port), Endpoint(inner, outside), Endpoint(told, outside))
+        def outside(port: int) -> tuple[Endpoint, Endpoint]:
+            at = _port(published, port, name)
+            return Endpoint(inner, at), Endpoint(told, at)
 
-        omq = None if bound.omq_port is None else at(bound.omq_port)
-        return Reach(at(bound.port), omq, Endpoint(name, bound.peer_port))
+        return reach_of(name, bound, outside)
 
-    async def close(self) -> None:
-        """Remove containers, volumes and the network; safe to call twice."""
-        daemon, self._daemon = self._daemon, None
-        labels, self._labels = self._labels, None
-        if daemon is None:
-            return
-        try:
-            if labels is not None:
-                with as_engine_error("remove", "the containers"):
-                    await daemon.ask(
-                        "cannot remove what was made", lambda client: remove_run(client, labels.run)
-                    )
-            if self._logs is not None:
-                await self._logs.finish()
-        finally:
-            await daemon.close()
+    async def _remove_run(self, daemon: Daemon, run: str) -> None:
+        await daemon.ask("cannot remove what was made", lambda client: remove_run(client, run))
 
     def _control_address(
         self, name: str, attrs: dict[str, Any], published: dict[int, int]
@@ -188,15 +149,9 @@ class DockerLauncher:
             raise EngineError("start", name, "its container has ended", f"see: session-harness logs {name}")
         return address, CONTROL_PORT
 
-    @property
-    def _open_daemon(self) -> Daemon:
-        assert self._daemon is not None, "a launcher is prepared first"
-        return self._daemon
-
     async def _mount(self, name: str) -> dict[str, dict[str, str]]:
         """Return the volumes of a node's container: its directory, or one that outlives the container."""
-        directory, labels = self._options.directory(name), self._labels
-        assert labels is not None, "a launcher is prepared first"
+        directory, labels = self._options.directory(name), self._run_labels
         if directory is not None:
             node_container.give_away(directory)
             return {str(directory.absolute()): {"bind": node_container.DATA, "mode": "rw"}}
@@ -208,8 +163,7 @@ class DockerLauncher:
         return {volume: {"bind": node_container.DATA, "mode": "rw"}}
 
     def _create(self, client: Any, spec: NodeSpec, image: str, mount: dict[str, dict[str, str]]) -> Any:
-        labels, name = self._labels, spec.name
-        assert labels is not None, "a launcher is prepared first"
+        labels, name = self._run_labels, spec.name
         host, before, limits = self._hosts[name], self._published.get(name, {}), self._options.containers
         # A port that is not given is chosen by Docker, and kept from then on.
         ports = {f"{port}/tcp": (host, before.get(port)) for port in (HTTPS_PORT, OMQ_PORT)}

@@ -4,24 +4,22 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from session_testnet.docker_daemon import Daemon, DockerError, is_gone
-from session_testnet.docker_labels import RUN, NetworkLabels
-from session_testnet.endpoints import ANY, LOOPBACK, Endpoint, NodeEndpoints, bind_socket, parse_advertise_ip
+from session_testnet.docker_labels import RUN
+from session_testnet.endpoints import ANY, LOOPBACK, Endpoint, bind_socket, parse_advertise_ip
 from session_testnet.engines.base import (
     Capabilities,
     CommandResult,
     Doorway,
     EngineError,
     EngineOptions,
-    Surroundings,
 )
 from session_testnet.engines.containers import node_container
-from session_testnet.engines.containers.log_pump import LogPump
+from session_testnet.engines.containers.launcher import ContainerLauncher, reach_of
 from session_testnet.engines.containers.node_container import (
     CONTROL_PORT,
     HTTPS_PORT,
@@ -61,24 +59,19 @@ class Task:
     published: dict[int, int]
 
 
-class SwarmLauncher:
+class SwarmLauncher(ContainerLauncher):
     """Make a service of one task for each node; with a loopback address to advertise, all on this machine."""
 
     name = "docker-swarm"
-    stores_here = False
+    parts = "the services"
     capabilities = Capabilities(pause=False, kill=True, exec=True, image=True)
 
     def __init__(self) -> None:
-        self._daemon: Daemon | None = None
-        self._labels: NetworkLabels | None = None
-        self._options = EngineOptions()
-        self._image = ""
+        super().__init__()
         self._network = ""
         self._told = LOOPBACK
         self._here = ""
         self._machines: dict[str, str] = {}
-        self._logs: LogPump | None = None
-        self._token = secrets.token_urlsafe(24)
         self._tasks: dict[str, Task] = {}
 
     async def prepare(self, topology: Topology, options: EngineOptions) -> Doorway:
@@ -88,12 +81,11 @@ class SwarmLauncher:
                 *("prepare", "the services", "Docker Swarm publishes ports at every address of a machine"),
                 "say at which one clients reach this machine, such as --advertise-ip 127.0.0.1",
             )
-        self._options, self._told = options, parse_advertise_ip(options.advertise_ip)
-        with as_engine_error("prepare", "the services"):
-            daemon = self._daemon = await Daemon.open()
-            self._image = await node_container.usable_image(daemon, options.containers.image)
+        self._told = parse_advertise_ip(options.advertise_ip)
+        with as_engine_error("prepare", self.parts):
+            daemon = await self._reach_engine(options)
             await self._find_machines(daemon)
-            labels = self._labels = NetworkLabels(topology.name, options.containers.ttl_s)
+            labels = self._label(topology.name)
             self._network = labels.name_of("network")
             await daemon.ask(
                 "cannot make an overlay network",
@@ -109,23 +101,10 @@ class SwarmLauncher:
         gateway = bridge.attrs["IPAM"]["Config"][0]["Gateway"]
         return Doorway(gateway, gateway)
 
-    async def open(self, surroundings: Surroundings) -> None:
-        """Take the network's log book."""
-        self._logs = LogPump(surroundings.logs)
-
     def ports(self, spec: NodeSpec) -> Ports:
         """Return the ports inside, which are the same in all tasks."""
         del spec
         return node_container.INNER
-
-    def directory(self, spec: NodeSpec) -> str:
-        """Return where a node stores inside its container."""
-        del spec
-        return node_container.DATA
-
-    async def check_image(self, image: str) -> None:
-        """Raise EngineError when there is no such image on this machine."""
-        await node_container.usable_image(self._open_daemon, image)
 
     async def launch(self, spec: NodeSpec, image: str | None) -> "SwarmPlace":
         """Start a service, wait until its task listens, and open the stream to it."""
@@ -145,9 +124,8 @@ class SwarmLauncher:
         try:
             task = await self._running(daemon, name, service)
             self._tasks[name] = place.task = task
-            assert self._logs is not None, "a launcher is opened first"
             stream = await daemon.ask("cannot read the log", lambda client: self._log(client, task, service))
-            self._logs.follow(name, stream)
+            self._follow_log(name, stream)
             place.reader, place.writer = await greet(
                 name, task.address, task.published[CONTROL_PORT], self._token, deadline_s=READY_S
             )
@@ -165,38 +143,15 @@ class SwarmLauncher:
         task = self._tasks[name]
         told = self._told if task.machine == self._here else task.address
 
-        def at(port: int) -> NodeEndpoints:
-            outside = task.published[port]
-            return NodeEndpoints(
-                Endpoint(name, port), Endpoint(task.address, outside), Endpoint(told, outside)
-            )
+        def outside(port: int) -> tuple[Endpoint, Endpoint]:
+            at = task.published[port]
+            return Endpoint(task.address, at), Endpoint(told, at)
 
-        omq = None if bound.omq_port is None else at(bound.omq_port)
-        return Reach(at(bound.port), omq, Endpoint(name, bound.peer_port))
+        return reach_of(name, bound, outside)
 
     def is_here(self, task: Task) -> bool:
         """Tell whether a task's container is on this machine."""
         return task.machine == self._here
-
-    async def close(self) -> None:
-        """Remove services, volumes and the network; safe to call twice."""
-        daemon, self._daemon = self._daemon, None
-        labels, self._labels = self._labels, None
-        if daemon is None:
-            return
-        try:
-            if labels is not None:
-                with as_engine_error("remove", "the services"):
-                    await self._remove_all(daemon, labels.run)
-            if self._logs is not None:
-                await self._logs.finish()
-        finally:
-            await daemon.close()
-
-    @property
-    def _open_daemon(self) -> Daemon:
-        assert self._daemon is not None, "a launcher is prepared first"
-        return self._daemon
 
     async def _find_machines(self, daemon: Daemon) -> None:
         """Find out which machines take tasks: only this one where clients cannot reach the others."""
@@ -225,8 +180,7 @@ class SwarmLauncher:
     def _create(self, client: Any, name: str, image: str) -> Any:
         from docker.types import EndpointSpec, NetworkAttachmentConfig, Resources, RestartPolicy
 
-        labels, limits, before = self._labels, self._options.containers, self._tasks.get(name)
-        assert labels is not None, "a launcher is prepared first"
+        labels, limits, before = self._run_labels, self._options.containers, self._tasks.get(name)
         # A node is where its volume is; a new one goes to each machine in turn.
         in_turn = sorted(self._machines)[len(self._tasks) % len(self._machines)]
         own_files = self._options.data_dir is not None and os.getuid() != 0
@@ -269,8 +223,7 @@ class SwarmLauncher:
     def _mount(self, name: str) -> Any:
         from docker.types import Mount
 
-        labels, directory = self._labels, self._options.directory(name)
-        assert labels is not None, "a launcher is prepared first"
+        labels, directory = self._run_labels, self._options.directory(name)
         if directory is None:
             return Mount(node_container.DATA, labels.name_of(name), labels=labels.of("data", name))
         node_container.give_away(directory)
@@ -304,8 +257,8 @@ class SwarmLauncher:
             await asyncio.sleep(_AGAIN_S)
         raise EngineError("start", name, f"its task did not run within {READY_S:g} s; last seen: {last_seen}")
 
-    async def _remove_all(self, daemon: Daemon, run: str) -> None:
-        """Remove what is labelled with this run: the services, then what they used."""
+    async def _remove_run(self, daemon: Daemon, run: str) -> None:
+        """Remove what is labelled with a run: the services, then what they used."""
         mine = {"label": f"{RUN}={run}"}
 
         def remove(*kinds: Any) -> None:
